@@ -732,7 +732,7 @@ MISTAKES = [
     ('attend', ' * (1 - mixes[t] ** 2)', '', "tanh' of the mix forgotten", 'At every step, at mix the derivative of tanh is taken to be 1: it is forgotten.'),
     ('attend', 'np.hstack([contexts[t], s]).T', 'np.hstack([context, s]).T', "the last step's context, left over from the forward loop", "At every step, what Wc receives from … @ Wc uses ([context, s]) with context of the last step in the place of context."),
     ('attend', 'E[target[:, t]].T @ da', 'E[target[:, t + 1]].T @ da', 'Wd with the next word', 'At every step, what Wd receives from E_t @ Wd uses the row of E for the ones in the leaf of shape (2, 5) where E_t belongs.'),
-    ('attend', 'dscore = alphas[t]', 'dscore = alpha', "the last step's weights, left over from the forward loop", 'At every step, what scores receives from alpha, y * (g - sum(g * y)), has alpha of the last step for the y before the bracket.'),
+    ('attend', 'dscore = alphas[t]', 'dscore = alpha', "the last step's weights, left over from the forward loop", 'At every step, what scores receives from alpha is y * (g - sum(g * y)) with alpha of the last step for the y before the bracket.'),
     ('attend', 'dquery = np.einsum', 'dscore = dscore / np.sqrt(H)\n        dquery = np.einsum', 'scaled as in dot product attention, which the forward pass does not do', 'At every step, what states ⊙ … receives from the sum in scores is multiplied by 0.577350269.'),
     ('leaky', 'dx = douts[t].copy()', 'dx = np.zeros_like(douts[t])', 'the residual way forgotten', 'At every step, what out receives from out + h is missing.'),
     ('leaky', 'dh = douts[t] + dh_next', 'dh = douts[t]', 'no carry over time', 'At every step but the first, all that h and h of call 2 receive from the step after it is missing.'),
@@ -789,7 +789,7 @@ MISTAKES = [
     ('mingru', 'dbz = dzpre.sum(axis=(0, 1))', 'dbz = dzpre.sum(axis=0).mean(axis=0)', 'bias: mean over the batch', 'At every step, what bz receives from (u @ Wz) + bz is divided by 3, the size of the batch.'),
     ('mingru', 'carry * (1 - z[t])', 'carry * (1 - z[t - 1])', 'the gate of the step before', 'At every step, what h receives from (1 − z) ⊙ h of the next step uses 1 − z of the step before, of the last at the first (index −1).'),
     ('mingru', '"tnh,tnk->hk", s, de', '"tnh,tnk->hk", states, de', 'v with the states, not with tanh', 'At every step, what v receives from … @ v uses h where the tanh belongs.'),
-    ('mingru', 'carry = np.zeros((N, p', 'carry = dpooled * np.ones((N, p', 'the scan starts with the pooled gradient instead of zero', 'The gradient that is carried for h starts from the gradient of pooled, not from 0.'),
+    ('mingru', 'carry = np.zeros((N, p', 'carry = dpooled * np.ones((N, p', 'the scan starts with the pooled gradient instead of zero', 'The gradient that is carried for h was not set to zero before the loop: it starts from the gradient of pooled.'),
 ]
 
 

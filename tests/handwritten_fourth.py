@@ -645,7 +645,7 @@ SAYS = {
         "At every step but the first, what W receives from ([h, x_t]) @ W is missing",
         "At every step, what b receives from a is divided by 3, the size of the batch",
         "At every step, what the tanh in h receives from h lacks the factor o",
-        "What h of step 6 receives from outside of its loop arrives at every step",
+        "What h of step 6 receives from h @ Wy arrives at every step",
         "At every step, at o the derivative of sigmoid is taken to be 1: it is forgotten",
     ],
     "gru": [
@@ -665,7 +665,7 @@ SAYS = {
         "At every step, what n receives from (1 − z) ⊙ n has the factor 1 − (1 − z) instead of it",
         "Whr was given the gradient of Whz",
         "At every step, what h receives from h @ Whzᵀ of the next step uses Whzᵀ transposed",
-        "The gradient of h was multiplied with z in place, before its other uses",
+        "At every step, the gradient of h is multiplied with z in place, before what z and 1 − z and n receive",
         "At every step, at r the derivative of sigmoid is taken to be tanh' (1 − y²)",
     ],
     "seq2seq": [

@@ -709,7 +709,7 @@ MISTAKES = [
     (
         "two", "dh, dc = np.zeros((2, H)), np.zeros((2, H))",
         "if k: dh, dc = np.zeros((2, H)), np.zeros((2, H))", "carries of the upper layer left to the lower",
-        "The gradients carried for c and h of l0 were not set to zero before the loop: they start from what t",
+        "The gradient that is carried for c and h of l0 was not set to zero before the loop: it starts from what t",
     ),
     (
         "two", "dh, dc = np.zeros((2, H)), np.zeros((2, H))",

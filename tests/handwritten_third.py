@@ -618,7 +618,7 @@ MISTAKES = [
     ('lstm_rows', "df = dc_new * c_prev", "df = dc_new * c_new", "forget gate with the new cell state",
      "At every step, what f receives from f ⊙ c uses c_new where c belongs"),
     ('lstm_rows', "dg = dc_new * i", "dg = dc_new * g", "candidate with itself for the input gate",
-     "At every step, from i ⊙ g g receives what i should"),
+     "At every step, what g receives from i ⊙ g is what i should receive"),
     ('lstm_rows', "df * f * (1 - f), do * o * (1 - o)", "do * o * (1 - o), df * f * (1 - f)", "gates stacked in another order than forwards",
      "At every step, the gradients before f and o are exchanged"),
     ('lstm_rows', "dg * (1 - g ** 2)", "dg * g * (1 - g)", "sigmoid's derivative for the candidate",

@@ -21,68 +21,47 @@ def made(value: Late) -> Array:
     return value() if callable(value) else value
 
 
-#: derivatives that are taken for that of a nonlinearity
-SLOPES: dict[str, Slope] = {
-    "σ' (y(1 − y))": lambda y, x: y * (1 - y),
-    "tanh' (1 − y²)": lambda y, x: 1 - y * y,
-    "1: it is forgotten": lambda y, x: np.ones_like(y),
-    "1 − y": lambda y, x: 1 - y,
-    "1 + y²": lambda y, x: 1 + y * y,
-    "1 − 2y": lambda y, x: 1 - 2 * y,
-    "y(1 + y)": lambda y, x: y * (1 + y),
-    "−y²": lambda y, x: -y * y,
-    "1 − y³": lambda y, x: 1 - y**3,
-    "2 − y²": lambda y, x: 2 - y * y,
-    "y(2 − y)": lambda y, x: y * (2 - y),
-    "(1 − y)²": lambda y, x: (1 - y) ** 2,
-    "y": lambda y, x: y,
-    "y²": lambda y, x: y * y,
-    "1 − x² of the value before it": lambda y, x: 1 - x * x,
-    "x(1 − x) of the value before it": lambda y, x: x * (1 - x),
-    "1 − tanh x, without the square": lambda y, x: 1 - np.tanh(x),
-    "the function itself, of the value before it": lambda y, x: x,
-    "[x > 0]": lambda y, x: (x > 0).astype(float),
-    "[x < 0]": lambda y, x: (x < 0).astype(float),
-    "tanh'(y), of the result instead of the value before it": lambda y, x: 1 - np.tanh(y) ** 2,
-    "σ'(y), of the result instead of the value before it": lambda y, x: 1 / (2 + np.exp(y) + np.exp(-y)),
-    "tanh' where σ' belongs, of the value before it": lambda y, x: 1 - np.tanh(x) ** 2,
-    "σ' where another belongs, of the value before it": lambda y, x: 1 / (2 + np.exp(x) + np.exp(-x)),
+#: derivatives that are taken for that of a nonlinearity, also as formulas
+_SLOPES: dict[str, tuple[Slope, str]] = {
+    "σ' (y(1 − y))": (lambda y, x: y * (1 - y), r"y \odot (1 - y)"),
+    "tanh' (1 − y²)": (lambda y, x: 1 - y * y, r"(1 - y^2)"),
+    "1: it is forgotten": (lambda y, x: np.ones_like(y), r"1"),
+    "1 − y": (lambda y, x: 1 - y, r"(1 - y)"),
+    "1 + y²": (lambda y, x: 1 + y * y, r"(1 + y^2)"),
+    "1 − 2y": (lambda y, x: 1 - 2 * y, r"(1 - 2 y)"),
+    "y(1 + y)": (lambda y, x: y * (1 + y), r"y \odot (1 + y)"),
+    "−y²": (lambda y, x: -y * y, r"-y^2"),
+    "1 − y³": (lambda y, x: 1 - y**3, r"(1 - y^3)"),
+    "2 − y²": (lambda y, x: 2 - y * y, r"(2 - y^2)"),
+    "y(2 − y)": (lambda y, x: y * (2 - y), r"y \odot (2 - y)"),
+    "(1 − y)²": (lambda y, x: (1 - y) ** 2, r"(1 - y)^2"),
+    "y": (lambda y, x: y, r"y"),
+    "y²": (lambda y, x: y * y, r"y^2"),
+    "1 − x² of the value before it": (lambda y, x: 1 - x * x, r"(1 - x^2)"),
+    "x(1 − x) of the value before it": (lambda y, x: x * (1 - x), r"x \odot (1 - x)"),
+    "1 − tanh x, without the square": (lambda y, x: 1 - np.tanh(x), r"(1 - \tanh x)"),
+    "the function itself, of the value before it": (lambda y, x: x, r"x"),
+    "[x > 0]": (lambda y, x: (x > 0).astype(float), r"[x > 0]"),
+    "[x < 0]": (lambda y, x: (x < 0).astype(float), r"[x < 0]"),
+    "tanh'(y), of the result instead of the value before it": (lambda y, x: 1 - np.tanh(y) ** 2, r"(1 - \tanh^2 y)"),
+    "σ'(y), of the result instead of the value before it": (
+        lambda y, x: 1 / (2 + np.exp(y) + np.exp(-y)),
+        r"\sigma(y) \odot (1 - \sigma(y))",
+    ),
+    "tanh' where σ' belongs, of the value before it": (lambda y, x: 1 - np.tanh(x) ** 2, r"(1 - \tanh^2 x)"),
+    "σ' where another belongs, of the value before it": (
+        lambda y, x: 1 / (2 + np.exp(x) + np.exp(-x)),
+        r"\sigma(x) \odot (1 - \sigma(x))",
+    ),
 }
+SLOPES = {words: slope for words, (slope, _) in _SLOPES.items()}
+SLOPES_AS_LATEX = {words: text for words, (_, text) in _SLOPES.items()}
 
 #: derivatives that are products of the result with itself: with another value in the place of one of the two
 PRODUCTS: dict[str, list[Slope]] = {
     "σ' (y(1 − y))": [lambda y, z: z * (1 - y), lambda y, z: y * (1 - z)],
     "tanh' (1 − y²)": [lambda y, z: 1 - y * z],
     "y²": [lambda y, z: y * z],
-}
-
-
-#: those as formulas
-SLOPES_AS_LATEX = {
-    "σ' (y(1 − y))": r"y \odot (1 - y)",
-    "tanh' (1 − y²)": "(1 - y^2)",
-    "1: it is forgotten": "1",
-    "1 − y": "(1 - y)",
-    "1 + y²": "(1 + y^2)",
-    "1 − 2y": "(1 - 2 y)",
-    "y(1 + y)": r"y \odot (1 + y)",
-    "−y²": "-y^2",
-    "1 − y³": "(1 - y^3)",
-    "2 − y²": "(2 - y^2)",
-    "y(2 − y)": r"y \odot (2 - y)",
-    "(1 − y)²": "(1 - y)^2",
-    "y": "y",
-    "y²": "y^2",
-    "1 − x² of the value before it": "(1 - x^2)",
-    "x(1 − x) of the value before it": r"x \odot (1 - x)",
-    "1 − tanh x, without the square": r"(1 - \tanh x)",
-    "the function itself, of the value before it": "x",
-    "[x > 0]": "[x > 0]",
-    "[x < 0]": "[x < 0]",
-    "tanh'(y), of the result instead of the value before it": r"(1 - \tanh^2 y)",
-    "σ'(y), of the result instead of the value before it": r"\sigma(y) \odot (1 - \sigma(y))",
-    "tanh' where σ' belongs, of the value before it": r"(1 - \tanh^2 x)",
-    "σ' where another belongs, of the value before it": r"\sigma(x) \odot (1 - \sigma(x))",
 }
 
 

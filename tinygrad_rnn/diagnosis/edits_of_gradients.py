@@ -1,6 +1,6 @@
 """Edits by which a variable that holds a gradient is another one in several of the lines that use it.
 
-Changed in place before some of them, held between two numbers, that of another step, or begun with another one.
+Changed in place before some of them, held between two numbers, or that of another step.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ def of_gradients(scene: Scene) -> Iterator[Edit]:
             for kind in (_changed_in_place, _held, _of_another_step):
                 yield from scene.attempts.items(kind(scene, family))
     yield from scene.attempts.items(_held_in_all_gates(scene))
-    yield from scene.attempts.items(_begun_with_another(scene))
 
 
 def lines_of(scene: Scene, family: Family) -> dict[Line, list[Use]]:
@@ -65,7 +64,7 @@ def _changed_in_place(scene: Scene, family: Family) -> Iterator[Edit]:
     for words, values, cost in scene.stand_ins.of([n.index for n in family], family):
         if cost == 0.2 and any(scene.named(scene.all_families[k][-1]) == words for k in inner):
             factors[words] = values
-    for size in range(2, len(same) + 1):
+    for size in range(1, len(same) + 1):
         for some in combinations(same, size):
             places = " and ".join(dict.fromkeys(_receiver(scene, line) for line in some))
             for words, values in factors.items():
@@ -180,18 +179,3 @@ def _of_another_step(scene: Scene, family: Family) -> Iterator[Edit]:
             }
             text = f"At every step, all that {scene.named(family[-1])} sends, but what it carries, comes from {words}."
             yield Edit(text, moved, cost=1.2 + cost)
-
-
-def _begun_with_another(scene: Scene) -> Iterator[Edit]:
-    """Edits in which what a loop carries starts from a gradient that was computed before, not from 0."""
-    record = scene.record
-    for family in scene.states:
-        last, text = family[-1], f"The gradient that is carried for {scene.named(family[-1])} starts from"
-        if last.index not in record.truth.gradients:
-            continue
-        for node in (n for n in record.nodes[last.index + 1 :] if n.op is not None):
-            g, number = record.truth.gradients.get(node.index), scene.place[node.index][0]
-            once = node.scope.step is None or len(scene.all_families[number]) == 1
-            if g is not None and node.shape == last.shape and number != scene.place[last.index][0] and once:
-                words = f"{text} the gradient of {scene.named(node)}, not from 0."
-                yield Edit(words, seeds={last.index: np.asarray(g)}, cost=1.25)

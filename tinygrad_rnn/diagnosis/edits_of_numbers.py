@@ -44,7 +44,7 @@ def _other_numbers(scene: Scene, family: Family, slot: int, numbers: list[Series
     else:
         return
     subject, seen = scene.subject(family, slot), set[bytes]()
-    for series in numbers:
+    for series in [*numbers, *_cut(numbers, len(family), int(np.prod(mine)))]:
         places = scene.stand_ins.places(series, family)
         for words, values, cost in series.variants(places, near=True) if places else ():
             if len(family) == 1 and len(series.steps) > 1 and int(np.prod(mine)) == len(series.steps):
@@ -52,6 +52,15 @@ def _other_numbers(scene: Scene, family: Family, slot: int, numbers: list[Series
             yield from _with_numbers(scene, family, slot, subject, words, values, mine, size, cost, seen)
         if len(family) == 1:
             yield from _all_at_once(scene, family, slot, subject, series, mine, size, seen)
+
+
+def _cut(numbers: list[Series], steps: int, rows: int) -> Iterator[Series]:
+    """Of one array with the numbers of all steps, those of each step, whichever axis came first."""
+    for series in numbers:
+        whole = series.values[-1]
+        if len(series.steps) == 1 < min(steps, rows) and whole.size == steps * rows:
+            for each in (whole.reshape(steps, rows), whole.reshape(rows, steps).T):
+                yield Series(series.name, list(each), 0, tuple(range(steps)))
 
 
 def _all_at_once(
@@ -131,6 +140,8 @@ def _rows_once(scene: Scene) -> Iterator[Edit]:
             if all(_looked_up(scene, n, slot) is not None for n in nodes):
                 tables[scene.record.target_of((nodes[-1].index, slot))].append((nodes, slot))
     for table, found in tables.items():
+        for nodes, slot in found:
+            yield _written_anew(scene, table, nodes, slot)
         again = f"A row of {scene.named(scene.record.nodes[table])} that is looked up again"
         for nodes, slot in found:
             subject = f"{'At every step' if len(nodes) > 1 else 'Once'}, {scene.subject(nodes, slot)}"
@@ -139,6 +150,21 @@ def _rows_once(scene: Scene) -> Iterator[Edit]:
         if len(found) > 1:
             uses = sorted(((n, slot) for nodes, slot in found for n in nodes), key=lambda use: use[0].index)
             yield from _some_rows(scene, uses, "", again)
+
+
+def _written_anew(scene: Scene, table: int, family: Family, slot: int) -> Edit:
+    """An edit by which rows are assigned, so that all is lost that they had received before."""
+    record, lost = scene.record, np.zeros(scene.record.nodes[table].shape, bool)
+    rules = dict[Use, Rule]()
+    assigned = {(n.index, slot): _looked_up(scene, n, slot) for n in family}
+    for use in sorted(use for use in record.users[table] if use in record.truth.contributions):
+        if lost.any():
+            rules[use] = _sent_to(~lost)
+        if (found := assigned.get(use)) is not None:
+            product = record.nodes[use[0]].op.kind == "contraction"  # type: ignore[union-attr]
+            lost[(slice(None),) * (1 - slot if product else found[1]) + (found[0],)] = True
+    text = f"At every step, {scene.subject(family, slot)} is written over what its row had received from all others"
+    return Edit(f"{text}, not added to it.", rules, cost=1.15)
 
 
 def _looked_up(scene: Scene, node: Node, slot: int) -> tuple[Array, int] | None:
@@ -188,6 +214,10 @@ def _some_rows(scene: Scene, uses: list[tuple[Node, int]], subject: str, again: 
                 after = (1,) * (len(node.shape) - axis - rows.ndim)
                 rules[node.index, slot] = _with_rows(mask.reshape((1,) * axis + rows.shape + after))
             yield Edit(f"{text}.", rules, cost=1.15 if "overwritten" in text else 1.0)
+
+
+def _sent_to(mask: Array) -> Rule:
+    return lambda record, node, slot, g: record.pull(node, slot, g) * mask
 
 
 def _with_rows(mask: Array) -> Rule:

@@ -7,15 +7,16 @@ the wrong order.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import permutations
 
 import numpy as np
 
-from ..graph import Ref
+from ..graph import Node, Ref
 from ..tensors import Array
 from .edit_context import Family, Scene, is_nonlinear
-from .edited_rules import Valued
+from .edited_rules import Late, Valued, made
 from .edited_walks import Edit, Rule, Use
 
 #: of more values of one shape than this, only two are exchanged
@@ -107,42 +108,70 @@ def _swaps(n: int) -> Iterator[list[int]]:
 
 
 def reading(
-    scene: Scene, changed: Mapping[int, Array], only: Mapping[int, set[int]] | None = None, *, again: bool = False
+    scene: Scene, changed: Mapping[int, Late], only: Mapping[int, set[int]] | None = None, *, again: bool = False
 ) -> dict[Use, Rule]:
-    """Every use whose rule needs a changed value, or what is made of it and of numbers.
+    """Every use whose rule needs a changed value, or what is `affected`."""
+    remade, uses = affected(scene, changed, only, again=again)
+    return dict.fromkeys(uses, with_values(scene, changed, remade))
+
+
+def affected(
+    scene: Scene, changed: Iterable[int], only: Mapping[int, set[int]] | None = None, *, again: bool = False
+) -> tuple[list[int], list[Use]]:
+    """Nodes made of ``changed`` values and of numbers alone, such as 1 - z, and every use whose rule needs any of it.
 
     ``only``: by value, the nodes that are to be changed, where these are not all that read it. ``again``: products and
     the like that have no name are not saved but computed again.
     """
-    record, known, only = scene.record, dict(changed), only or {}
+    record, only, remade = scene.record, only or {}, list[int]()
+    known = set(changed)
 
     def readers(index: int) -> set[int]:
         return {user for user, _ in record.users[index]} & only.get(index, {user for user, _ in record.users[index]})
 
-    reached = set(known).union(*map(readers, known))
+    reached = known.union(*map(readers, known))
     pending = sorted(reached)
     while pending:  # operands come before what is made of them
         node = record.nodes[heapq.heappop(pending)]
         if node.op is None or node.index in known or node.scope.step is None:
             continue
-        count = sum(isinstance(x, Ref) for x in node.operands)
-        plain = node.op.infix in ("+", "-", "*", "/") and count == 1  # such as 1 - z
-        unnamed = again and not node.role and (node.op.infix in ("+", "-", "*", "/", "@") or node.op.kind == "movement")
-        if plain or unnamed:
-            operands = [known.get(x.index, record.values[x.index]) if isinstance(x, Ref) else x for x in node.operands]
-            known[node.index] = np.asarray(node.op.forward(*operands, **node.attrs))
+        arithmetic = node.op.infix in ("+", "-", "*", "/") or node.op.name in ("neg", "pow")
+        plain = arithmetic and not any(record.nodes[i].requires_grad for i in node.sources if i not in known)
+        if plain or (again and not node.role and (arithmetic or node.op.infix == "@" or node.op.kind == "movement")):
+            known.add(node.index)
+            remade.append(node.index)
             for user in readers(node.index) - reached:
                 heapq.heappush(pending, user)
                 reached.add(user)
-    rule, uses = Valued(known), dict[Use, Rule]()
-    for index in reached:
+    uses = list[Use]()
+    for index in sorted(reached):
         node = record.nodes[index]
-        values = {k: x.index for k, x in enumerate(node.operands) if isinstance(x, Ref) and x.index in known}
-        read = {k for k, value in values.items() if index in readers(value)}
+        read = {
+            k
+            for k, x in enumerate(node.operands)
+            if isinstance(x, Ref) and x.index in known and index in readers(x.index)
+        }
         for slot in range(len(node.operands)):
             if node.op is None or (index, slot) not in record.truth.contributions:
                 continue
             result, needed = node.op.values_needed(slot)
             if (result and index in known and index not in only) or (read if needed is None else read & set(needed)):
-                uses[index, slot] = rule
-    return uses
+                uses.append((index, slot))
+    return remade, uses
+
+
+def with_values(scene: Scene, changed: Mapping[int, Late], remade: Iterable[int]) -> Valued:
+    """The true rule with ``changed`` values, and with those ``remade`` of them, computed when needed."""
+    known = dict(changed)
+
+    def again(node: Node) -> Array:
+        operands = [
+            made(known[x.index]) if isinstance(x, Ref) and x.index in known else scene.record.target(node, k)
+            for k, x in enumerate(node.operands)
+        ]
+        assert node.op is not None
+        return np.asarray(node.op.forward(*operands, **node.attrs))
+
+    for index in remade:
+        known[index] = partial(again, scene.record.nodes[index])
+    return Valued(known)

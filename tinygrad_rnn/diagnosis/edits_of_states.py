@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 
 import numpy as np
 
@@ -38,10 +38,6 @@ def of_states(scene: Scene) -> Iterator[Edit]:
     )
     for kind in kinds:
         yield from scene.attempts.items(kind(scene))
-
-
-def _where(families: list[Family]) -> str:
-    return ".".join(families[0][0].scope.path) or "another layer"
 
 
 def _truncated(scene: Scene) -> Iterator[Edit]:
@@ -188,54 +184,44 @@ def _forward_order(scene: Scene) -> Iterator[Edit]:
 
 
 def _not_zeroed(scene: Scene) -> Iterator[Edit]:
-    """Edits in which a carried gradient starts from what another loop, or an earlier call, left, not from 0."""
-    record = scene.record
-    ends: dict[int, tuple[Family, Array]] = {}
-    for k, family in enumerate(scene.states):
+    """Edits in which a carried gradient does not start from 0: what a loop left, or another one."""
+    record, left = scene.record, dict[int, Array]()
+    for family in scene.states:
         total = np.zeros(family[0].shape)
         for user, slot in scene.carries(family).get(0, []):
             if user in record.truth.gradients:
                 total = total + record.pull(record.nodes[user], slot, record.truth.gradients[user])
-        ends[k] = family, total
-    for family, _ in ends.values():
-        last, text = family[-1].index, f"The gradient that is carried for {scene.named(family[-1])} starts from"
-        if last in record.truth.gradients:
-            yield Edit(f"{text} ones, not from 0.", seeds={last: np.ones(family[-1].shape)}, cost=1.25)
-            yield Edit(f"{text} its last value, not from 0.", seeds={last: record.values[last]}, cost=1.25)
-    for one, (family, left) in ends.items():
-        for two, (other, _) in ends.items():
-            if other[0].shape != family[0].shape or other[-1].index not in record.truth.gradients:
-                continue
-            origin = "an earlier call of this loop" if one == two else f"the loop over {scene.named(family[0])}"
-            yield Edit(
-                f"The gradient that is carried for {scene.named(other[0])} was not set to zero before the loop: it "
-                f"starts from what {origin} left there.",
-                seeds={other[-1].index: left},
-                cost=1.2,
+        left[family[-1].index] = total
+    groups = [*([f] for f in scene.states), *(layer for layer in scene.layers if len(layer) > 1)]
+    for one, two in product(groups, repeat=2):
+        seeds = {g[-1].index: left[f[-1].index] for f, g in zip(one, two)}
+        fits = all(f[0].shape == g[0].shape and g[-1].index in record.truth.gradients for f, g in zip(one, two))
+        if fits and len(one) == len(two):
+            loop = f"the loop over {_placed(scene, one)}"
+            yield _starting(
+                scene, two, f"what {'an earlier call of this loop' if one is two else loop} left there", seeds
             )
-    layers = scene.layers
-    for one_layer, two_layer in permutations(layers[:-1] if len(layers) > 1 else [], 2):
-        theirs = [left for f, left in ends.values() if any(f is g for g in one_layer)]
-        fits = len(one_layer) == len(two_layer) > 1 and all(
-            f[0].shape == g[0].shape and g[-1].index in record.truth.gradients
-            for f, g in zip(one_layer, two_layer, strict=True)
-        )
-        if fits:
-            yield Edit(
-                f"The gradients carried for {scene.names_of(two_layer)} of {_where(two_layer)} were not set to zero "
-                f"before the loop: they start from what the loop of {_where(one_layer)} left there.",
-                seeds={g[-1].index: left for g, left in zip(two_layer, theirs, strict=True)},
-                cost=1.2,
-            )
-    for layer in layers:
-        seeds = {f[-1].index: left for f, left in ends.values() if any(f is g for g in layer)}
-        if len(layer) > 1 and all(index in record.truth.gradients for index in seeds):
-            yield Edit(
-                f"The gradients carried for {scene.names_of(layer)} were not set to zero before the loop: they start "
-                "from what an earlier call left there.",
-                seeds=seeds,
-                cost=1.25,
-            )
+    for family in scene.states:
+        last = family[-1]
+        if last.index in record.truth.gradients:
+            yield _starting(scene, [family], "ones", {last.index: np.ones(last.shape)}, 0.05)
+            yield _starting(scene, [family], "its last value", {last.index: record.values[last.index]}, 0.05)
+        for node in record.nodes[last.index + 1 :] if last.index in record.truth.gradients else ():
+            g, number = record.truth.gradients.get(node.index), scene.place.get(node.index, (-1, 0))[0]
+            once = node.scope.step is None or len(scene.all_families[number]) == 1
+            if g is not None and node.shape == last.shape and number not in (-1, scene.place[last.index][0]) and once:
+                words = f"the gradient of {scene.named(node)}"
+                yield _starting(scene, [family], words, {last.index: np.asarray(g)}, 0.05)
+
+
+def _starting(scene: Scene, states: list[Family], words: str, seeds: dict[int, Array], more: float = 0.0) -> Edit:
+    text = f"The gradient that is carried for {_placed(scene, states)} was not set to zero before the loop"
+    return Edit(f"{text}: it starts from {words}.", seeds=seeds, cost=1.2 + more)
+
+
+def _placed(scene: Scene, states: list[Family]) -> str:
+    place = ".".join(states[0][0].scope.path) if len(states) > 1 else ""
+    return f"{scene.names_of(states)}{f' of {place}' if place else ''}"
 
 
 def _at_other_steps(scene: Scene) -> Iterator[Edit]:

@@ -18,6 +18,7 @@ from .edited_rules import (
     Sloped,
     Times,
     Valued,
+    alike_along,
     blocks_transposed,
     logistic_slope,
     row,
@@ -27,6 +28,7 @@ from .repeated_operations import times
 
 #: of a value with more uses than this, not every part of what it receives is tried
 MOST_PARTS = 6
+Wrong = tuple[str, Callable[[Node], Rule], bool, float]  #: words, the rule of a node, whether at one step only, cost
 
 
 def of_uses(scene: Scene) -> Iterator[Edit]:
@@ -44,7 +46,6 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
     assert node.op is not None
     subject = scene.subject(family, slot)
     yield from scene.missing(family, slot)
-    target = np.shape(record.target(node, slot))
     leaf = all(record.nodes[i].op is None for i in scene.line(family, slot) or [])
     if len(family) > 1 and not leaf:  # of one use, any factor is read off
         for factor, words in scene.factors.items():
@@ -55,34 +56,15 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
             yield Edit(f"At every step but the {words}, {subject} is counted twice.", twice, cost=1.4)
     if scene.nearly:
         yield from scene.at_times(
-            family, slot, f"{subject} was computed in float32", lambda _: edited_rules.single, cost=0.5
+            family, slot, f"{subject} was computed in float32", _each(edited_rules.single), cost=0.5
         )
         uses = {(n.index, slot): scaled(1 + 1e-7) for n in family}
         yield Edit(
             f"At every step, {subject} is a little too large.", uses, scaling=f"At every step, {subject}", cost=1.6
         )
-    raw = record.raw(node, slot, record.truth.gradients[node.index])
-    if raw.shape != target and len(raw.shape) >= len(target):
-        for words, which in (("the first row instead of the sum", 0), ("the last row instead of the sum", -1)):
-            text = f"{subject} is not un-broadcast: {words} over the batch"
-            yield from scene.at_times(family, slot, text, lambda _, r=which: row(r))
-        text = f"{subject} is summed over all axes, to one number for all elements"
-        yield from scene.at_times(family, slot, text, lambda _: edited_rules.one_number, single=False, cost=0.1)
-    if len({(n.shape, np.shape(record.target(n, slot))) for n in family}) == 1:
-        yield from _along_axes(scene, family, slot, subject, raw.shape)
-    if blocks_transposed(np.zeros(target)) is not None:
-        yield from scene.at_times(family, slot, f"{subject} is transposed", lambda _: edited_rules.transposed)
-    if node.op.name == "max":
-        yield from scene.at_times(
-            family, slot, f"{subject} is the whole gradient for every tie", lambda _: edited_rules.every_tie
-        )
-    if node.op.name == "cross_entropy":
-        for text, rule in _cross_entropy().items():
-            yield from scene.at_times(family, slot, f"{subject} {text}", lambda _, r=rule: r)
+    for text, rule, single, cost in _wrong_rules(scene, family, slot):
+        yield from scene.at_times(family, slot, f"{subject} {text}", rule, single=single, cost=cost)
     formula = rules_as_text.TEXTS.get(node.op.name)
-    for words, tree in rules_as_text.changed(formula) if formula else ():
-        text = f"{subject} is {words} instead of {formula}"
-        yield from scene.at_times(family, slot, text, lambda n, f=tree: _written(record, n, f), single=False)
     for words, tree in rules_as_text.terms(formula) if formula and "-" in formula[2:] else ():
         text = f"{subject}, {formula}, the term {words}"
         for when, at, price in times(len(family)):
@@ -91,60 +73,13 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
                 saved = {"y": record.values[n.index], "x": record.target(n, 0)}
                 rules[n.index, slot] = rules_as_text.WithFactor(tree, saved, n.attrs["axis"])
             yield Edit(f"{when}, in {text} is missing.", rules, cost=price + 0.1, scaling=f"{when}, in {text}")
-    if formula == rules_as_text.TEXTS["softmax"]:
-        for text in ("z * (g - sum(g * y))", "y * (g - sum(g * z))"):
-            tree, where = parse(text, mode="eval"), "before the bracket" if text[0] == "z" else "in the sum"
-            for words, values, cost in scene.stand_ins.of([n.index for n in family], family):
-                others = {n.index: value for n, value in zip(family, values, strict=True)}
-                yield from scene.at_times(
-                    family,
-                    slot,
-                    f"{subject}, y * (g - sum(g * y)), has {words} for the y {where}",
-                    lambda n, f=tree, o=others: _written(record, n, f, z=o[n.index]),
-                    single=False,
-                    cost=0.1 + cost,
-                )
-    for axis in range(len(node.shape)) if formula else ():
-        if axis != node.attrs["axis"] % len(node.shape):
-            text, tree = f"{subject} sums over axis {axis}", parse(str(formula), mode="eval")
-            yield from scene.at_times(
-                family, slot, text, lambda n, a=axis, f=tree: _written(record, n, f, a), single=False
-            )
-    if node.op.infix in ("*", "@", "/"):
-        other = 1 - slot
-        if isinstance(node.operands[other], Ref) and np.shape(record.target(node, other)) == target:
-            text = f"{scene.name_of(family[-1], slot)} receives what {scene.name_of(family[-1], other)} should"
-            try:
-                record.pull(node, other, np.zeros(node.shape))
-                yield from scene.at_times(
-                    family,
-                    slot,
-                    f"from {scene.named(node)} {text}",
-                    lambda n, o=other: edited_rules.AsIf(n, o),
-                    single=False,
-                )
-            except (ValueError, TypeError):
-                pass
-            if slot == 1 and node.op.infix == "*" and 0 in scene.slots(family):
-                names = f"{scene.name_of(family[-1], 0)} and {scene.name_of(family[-1], 1)}"
-                both: dict[Use, Rule] = {(n.index, k): edited_rules.AsIf(n, 1 - k) for n in family for k in (0, 1)}
-                text = f"At every step, {names} receive from {scene.named(node)} what the other one should"
-                yield Edit(f"{text}: each is its own factor.", both, cost=1.05)
-    if node.op.name == "div" and slot == 1:
-        yield from scene.at_times(
-            family,
-            slot,
-            f"{subject} is divided once, not by the square",
-            lambda _: lambda r, n, s, g: r.pull(n, s, g * r.target(n, 1)),
-            single=False,
-        )
-    if node.op.name == "div" and slot == 0:
-        yield from _other_divisors(scene, family, subject)
-    if node.op.name == "mul" or is_nonlinear(node):
-        text = f"{subject} is the factor alone: the gradient that arrives is not in it"
-        yield from scene.at_times(family, slot, text, lambda _: _alone, single=False, cost=0.3)
-    if not leaf:
-        yield from _other_slopes(scene, family, slot, subject)
+    if node.op.name == "where":
+        yield from _unmasked(scene, family, slot, subject)
+    if slot == 1 and node.op.name == "mul" and 0 in scene.slots(family) and _exchangeable(scene, node, slot):
+        names = f"{scene.name_of(family[-1], 0)} and {scene.name_of(family[-1], 1)}"
+        both: dict[Use, Rule] = {(n.index, k): edited_rules.AsIf(n, 1 - k) for n in family for k in (0, 1)}
+        text = f"At every step, {names} receive from {scene.named(node)} what the other one should"
+        yield Edit(f"{text}: each is its own factor.", both, cost=1.05)
     yield from _passed_by(scene, family, slot, subject, leaf)
     yield from _other_places(scene, family, slot, subject)
     yield from _other_gradients(scene, family, slot, subject, leaf)
@@ -153,50 +88,107 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
     yield from _other_operands(scene, family, slot, subject)
 
 
-def _along_axes(scene: Scene, family: Family, slot: int, subject: str, shape: tuple[int, ...]) -> Iterator[Edit]:
-    """Edits that add up, or average, along an axis, or along another one of the same size."""
-    target = np.shape(scene.record.target(family[0], slot))
-    for axis, size in enumerate(shape if len(shape) > 1 else ()):
+def _exchangeable(scene: Scene, node: Node, slot: int) -> bool:
+    """Whether the rule for the other operand of a product gives an array of this operand's shape."""
+    other, record = 1 - slot, scene.record
+    if not isinstance(node.operands[other], Ref):
+        return False
+    try:
+        record.pull(node, other, np.zeros(node.shape))
+    except (ValueError, TypeError):
+        return False
+    return np.shape(record.target(node, other)) == np.shape(record.target(node, slot))
+
+
+def _each(rule: Rule) -> Callable[[Node], Rule]:
+    """The same rule for every node."""
+    return lambda node: rule
+
+
+def _wrong_rules(scene: Scene, family: Family, slot: int) -> Iterator[Wrong]:
+    """Other rules for a use."""
+    record, node = scene.record, family[0]
+    op, target = node.op, np.shape(record.target(node, slot))
+    assert op is not None
+    shape = record.raw(node, slot, record.truth.gradients[node.index]).shape
+    if shape != target and len(shape) >= len(target):
+        for which, k in (("first", 0), ("last", -1)):
+            text = f"is not un-broadcast: the {which} row instead of the sum over the batch"
+            yield text, _each(row(k)), True, 0.0
+        yield "is summed over all axes, to one number for all elements", _each(edited_rules.one_number), False, 0.1
+    same = len({(n.shape, np.shape(record.target(n, slot))) for n in family}) == 1
+    for axis, size in enumerate(shape if len(shape) > 1 and same else ()):
         for words, change in (("averaged", np.mean), ("summed", np.sum)) if size > 1 else ():
-            text = f"{subject} is {words} over axis {axis}, and each place along it is given that"
-            yield from scene.at_times(
-                family, slot, text, lambda _, a=axis, c=change: edited_rules.alike_along(c, a), single=False, cost=0.2
+            text, rule = (
+                f"is {words} over axis {axis}, and each place along it is given that",
+                alike_along(change, axis),
             )
+            yield text, lambda _, r=rule: r, False, 0.2  # type: ignore[misc]
         for other in range(axis):
             if shape[other] == size > 1 and (len(shape) > 2 or shape != target):
-                text = f"{subject} has axes {other} and {axis} exchanged, which are of the same size"
-                yield from scene.at_times(
-                    family, slot, text, lambda _, a=axis, b=other: edited_rules.exchanged(a, b), single=False, cost=0.1
-                )
+                text = f"has axes {other} and {axis} exchanged, which are of the same size"
+                yield text, _each(edited_rules.exchanged(axis, other)), False, 0.1
+    if blocks_transposed(np.zeros(target)) is not None:
+        yield "is transposed", _each(edited_rules.transposed), True, 0.0
+    if op.name == "max":
+        yield "is the whole gradient for every tie", _each(edited_rules.every_tie), True, 0.0
+    if op.name == "cross_entropy":
+        for text, rule in _cross_entropy().items():
+            yield text, _each(rule), True, 0.0
+    if (formula := rules_as_text.TEXTS.get(op.name)) is not None:
+        yield from _other_formulas(scene, family, formula)
+    if op.infix in ("*", "@", "/") and _exchangeable(scene, node, slot):
+        text = f"is what {scene.name_of(family[-1], 1 - slot)} should receive"
+        yield text, lambda n: edited_rules.AsIf(n, 1 - slot), False, 0.0
+    if op.name == "div":
+        yield from _other_divisors(scene, family, slot)
+    if op.name == "mul" or is_nonlinear(node):
+        yield "is the factor alone: the gradient that arrives is not in it", _each(_alone), False, 0.3
 
 
-def _other_divisors(scene: Scene, family: Family, subject: str) -> Iterator[Edit]:
-    """Edits of a quotient: not divided, multiplied, or divided by another number, such as a length."""
-    record, divisor = scene.record, family[0].operands[1]
-    if not isinstance(divisor, Ref):
+def _other_formulas(scene: Scene, family: Family, formula: str) -> Iterator[Wrong]:
+    """Other rules for an operation along an axis: its formula with a small change, another value, or another axis."""
+    record, node = scene.record, family[0]
+    for words, tree in rules_as_text.changed(formula):
+        yield f"is {words} instead of {formula}", lambda n, f=tree: _written(record, n, f), False, 0.0  # type: ignore[misc]
+    for text in ("z * (g - sum(g * y))", "y * (g - sum(g * z))") if formula == rules_as_text.TEXTS["softmax"] else ():
+        tree, where = parse(text, mode="eval"), "before the bracket" if text[0] == "z" else "in the sum"
+        for words, values, cost in scene.stand_ins.of([n.index for n in family], family):
+            others = {n.index: value for n, value in zip(family, values, strict=True)}
+            yield (
+                f"is y * (g - sum(g * y)) with {words} for the y {where}",
+                lambda n, f=tree, o=others: _written(record, n, f, z=o[n.index]),  # type: ignore[misc]
+                False,
+                0.1 + cost,
+            )
+    for axis in range(len(node.shape)):
+        if axis != node.attrs["axis"] % len(node.shape):
+            tree = parse(formula, mode="eval")
+            yield f"sums over axis {axis}", lambda n, a=axis, f=tree: _written(record, n, f, a), False, 0.0  # type: ignore[misc]
+
+
+def _other_divisors(scene: Scene, family: Family, slot: int) -> Iterator[Wrong]:
+    """Other rules for a quotient: not divided, multiplied, or divided by another number, such as a length."""
+    record, divisor, name = scene.record, family[0].operands[1], scene.name_of(family[-1], 1)
+    if slot == 1:
+        once: Rule = lambda r, n, s, g: r.pull(n, s, g * r.target(n, 1))  # noqa: E731
+        yield "is divided once, not by the square", _each(once), False, 0.0
+    if slot == 1 or not isinstance(divisor, Ref):
         return
-    changes: dict[str, Callable[[Array], Array]] = {
-        "not divided by": np.ones_like,
-        "multiplied with, not divided by,": np.reciprocal,
-        "divided twice by": np.square,
-    }
-    for words, change in changes.items():
-        yield from scene.at_times(
-            family,
-            0,
-            f"{subject} is {words} {scene.name_of(family[-1], 1)}",
-            lambda n, c=change: Valued({n.operands[1].index: c(record.target(n, 1))}),
-        )
-    if record.nodes[divisor.index].requires_grad:
-        return
+
+    def by(change: Callable[[Array], Array]) -> Callable[[Node], Rule]:
+        return lambda n: Valued({n.operands[1].index: change(record.target(n, 1))})  # type: ignore[union-attr]
+
+    yield f"is not divided by {name}", by(np.ones_like), True, 0.0
+    yield f"is multiplied with, not divided by, {name}", by(np.reciprocal), True, 0.0
+    yield f"is divided twice by {name}", by(np.square), True, 0.0
     lengths = record.values[divisor.index]
     for number in sorted(
         {float(scene.steps), float(np.size(lengths)), float(np.max(lengths)), float(np.mean(lengths))}
     ):
-        text = f"{subject} is divided by {number:g}, not by {scene.name_of(family[-1], 1)}"
-        yield from scene.at_times(
-            family, 0, text, lambda n, v=number: Valued({n.operands[1].index: np.full_like(lengths, v)}), single=False
-        )
+        if not record.nodes[divisor.index].requires_grad:
+            text = f"is divided by {number:g}, not by {name}"
+            yield text, by(lambda v, k=number: np.full_like(v, k)), False, 0.0  # type: ignore[misc]
 
 
 def _written(record: Record, node: Node, formula: Expression, axis: int | None = None, z: Array | None = None) -> Rule:
@@ -206,20 +198,6 @@ def _written(record: Record, node: Node, formula: Expression, axis: int | None =
 
 def _alone(record: Record, node: Node, slot: int, g: Array) -> Array:
     return record.pull(node, slot, np.ones(g.shape))
-
-
-def _other_slopes(scene: Scene, family: Family, slot: int, subject: str) -> Iterator[Edit]:
-    """Edits that multiply with, or divide by, the derivative of a nonlinearity of the same step."""
-    for gate in scene.gates:
-        places = scene.beside(gate, family) if gate[0].shape == family[0].shape else []
-        if not places or np.shape(scene.record.target(family[0], slot)) != gate[0].shape:
-            continue
-        slopes = [scene.slope(gate[k]) for k in places]
-        for words, power in (("multiplied with", 1), ("divided by", -1)):
-            if power > 0 or all(map(np.all, slopes)):
-                uses: dict[Use, Rule] = {(n.index, slot): Times(v**power) for n, v in zip(family, slopes, strict=True)}
-                name = scene.named(gate[-1])
-                yield Edit(f"At every step, {subject} is {words} the derivative at {name}.", uses, cost=1.35)
 
 
 def _other_gradients(scene: Scene, family: Family, slot: int, subject: str, leaf: bool) -> Iterator[Edit]:
@@ -377,17 +355,25 @@ def _and_as(other: Node, other_slot: int) -> Rule:
     return lambda record, node, slot, g: np.asarray(record.pull(node, slot, g) + record.pull(other, other_slot, g))
 
 
+def _unmasked(scene: Scene, family: Family, slot: int, subject: str) -> Iterator[Edit]:
+    """Edits in which a choice hands its gradient on where the other value was chosen, too."""
+    record = scene.record
+    uses: dict[Use, Rule] = {(n.index, slot): edited_rules.passed_on for n in family}
+    for node in family:
+        chosen = record.nodes[record.target_of((node.index, slot))]
+        if chosen.op is not None and chosen.op.name == "cross_entropy":  # it leaves the rows out itself
+            uses[chosen.index, 0] = _scores
+    yield Edit(f"At every step, {subject} is not masked: it is also sent where the other value was chosen.", uses)
+
+
+def _scores(record: Record, node: Node, slot: int, g: Array) -> Array:
+    """The gradient for the scores of a cross-entropy, of rows with an ignored target, too."""
+    return np.asarray(g[..., None] * (_probabilities(record, node) - _chosen(record, node)))
+
+
 def _cross_entropy() -> dict[str, Rule]:
     """Wrong rules for the scores of a cross-entropy, by description; the right one is g (p − 1 at the target)."""
-
-    def probabilities(record: Record, node: Node) -> Array:
-        scores = record.target(node, 0)
-        e = np.exp(scores - scores.max(-1, keepdims=True))
-        return np.asarray(e / e.sum(-1, keepdims=True))
-
-    def chosen(record: Record, node: Node) -> Array:
-        target, size = np.asarray(record.target(node, 1)), record.target(node, 0).shape[-1]
-        return np.asarray((target[..., None] == np.arange(size)).astype(float))
+    probabilities, chosen = _probabilities, _chosen
 
     def times(factor: Callable[[Record, Node], Array]) -> Rule:
         return lambda record, node, slot, g: np.asarray(np.asarray(g)[..., None] * factor(record, node))
@@ -416,6 +402,17 @@ def _cross_entropy() -> dict[str, Rule]:
             lambda r, n: (probabilities(r, n) - chosen(r, n)) * probabilities(r, n) * (1 - probabilities(r, n))
         ),
     }
+
+
+def _probabilities(record: Record, node: Node) -> Array:
+    scores = record.target(node, 0)
+    e = np.exp(scores - scores.max(-1, keepdims=True))
+    return np.asarray(e / e.sum(-1, keepdims=True))
+
+
+def _chosen(record: Record, node: Node) -> Array:
+    target, size = np.asarray(record.target(node, 1)), record.target(node, 0).shape[-1]
+    return np.asarray((target[..., None] == np.arange(size)).astype(float))
 
 
 def _logistic(scene: Scene) -> Iterator[Edit]:
@@ -516,21 +513,22 @@ OFTEN = ("σ' (y(1 − y))", "tanh' (1 − y²)", "1: it is forgotten", "1 − y
 def _summands(scene: Scene) -> Iterator[Edit]:
     """Edits in which a use misses a part of its node's gradient, or passes a part on unchanged."""
     for family in scene.families:
-        groups: dict[tuple[int, int], dict[int, list[tuple[Use, ...]]]] = defaultdict(lambda: defaultdict(list))
-        far = False
+        groups: dict[tuple[str, int], dict[int, list[tuple[Use, ...]]]] = defaultdict(lambda: defaultdict(list))
+        far, slots, sources = False, scene.slots(family), defaultdict[str, set[int]](set)
         for t, node in enumerate(family):
             ways, through = _arriving(scene, node)
             far |= through
-            for way in ways:
-                user, slot = way[0]
-                groups[scene.place[user][0], slot if len(ways) > 1 else 0][t].append(way)
-        slots = scene.slots(family)
+            for user, slot in (way[0] for way in ways):
+                later = scene.record.nodes[user].scope.step not in (None, node.scope.step)
+                whole = "the next step" if later else "its own step"
+                sources[whole].add(scene.place[user][0])
+                groups[whole, -1][t] += [way for way in ways if way[0] == (user, slot)]
+                source = f"{scene.named(scene.all_families[scene.place[user][0]][-1])}{' of the next step' * later}"
+                groups[source, slot if len(ways) > 1 else 0][t] += groups[whole, -1][t][-1:]
+        groups = {k: at for k, at in groups.items() if k[1] >= 0 or (len(sources) > 1 < len(sources[k[0]]))}
         if len(groups) < 2 and all(len(at[t]) < 2 for at in groups.values() for t in at):
             continue
-        for (number, _), at in groups.items():
-            source = scene.named(scene.all_families[number][-1])
-            from_step = {(family[t].scope.step, scene.record.nodes[way[0][0]].scope.step) for t in at for way in at[t]}
-            later = " of the next step" if any(there not in (None, here) for here, there in from_step) else ""
+        for (source, _), at in groups.items():
             for slot in slots:
                 subject = f"{scene.subject(family, slot)}"
                 sends = {
@@ -538,16 +536,20 @@ def _summands(scene: Scene) -> Iterator[Edit]:
                 }
                 if len(slots) > 1 or far:
                     parts = {(family[t].index, slot): Part(tuple(uses)) for t, uses in sends.items()}
-                    words = f"At every step, {subject} leaves out the part that came from {source}{later}"
+                    words = f"At every step, {subject} leaves out the part that came from {source}"
                     yield Edit(f"{words}: it was computed before that part was added.", parts=parts, cost=1.15)
                 same = np.shape(scene.record.target(family[0], slot)) == family[0].shape
-                if same and (is_nonlinear(family[0]) or (family[0].op is not None and family[0].op.name == "mul")):
+                op = family[0].op
+                if same and op is not None and (is_nonlinear(family[0]) or (op.elementwise and not op.moves(slot))):
                     parts = {(family[t].index, slot): Part(tuple(uses), passed=True) for t, uses in sends.items()}
-                    words = f"At every step, in {subject} the part that came from {source}{later} is passed on as it is"
-                    yield Edit(f"{words}: the derivative is on the other summand only.", parts=parts, cost=1.15)
+                    words = f"At every step, in {subject} the part that came from {source} is passed on as it is"
+                    likely = is_nonlinear(family[0]) or op.name == "mul"
+                    text = f"{words}: the derivative is on the other summand only."
+                    yield Edit(text, parts=parts, cost=1.15 if likely else 1.3)
     for family in scene.families:
         if family[0].op is not None and family[0].op.infix in ("+", "-") and len(scene.slots(family)) == 2:
             yield from _in_place(scene, family)
+            yield from _ends_exchanged(scene, family)
         yield from _some_left(scene, family)
         yield from _exchanged(scene, family)
 
@@ -576,6 +578,34 @@ def _exchanged(scene: Scene, family: Family) -> Iterator[Edit]:
                 uses,
                 cost=1.2,
             )
+
+
+def _ends_exchanged(scene: Scene, family: Family) -> Iterator[Edit]:
+    """Edits of a sum of two products, such as z ⊙ h + (1 − z) ⊙ n, in which each factor stands beside the other's."""
+    record = scene.record
+    for across in (0, 1):
+        uses: dict[Use, Rule] = {}
+        for node in family:
+            made = [record.nodes[x.index] for x in node.operands if isinstance(x, Ref)]
+            if len(made) < 2 or any(m.op is None or m.op.infix != "*" for m in made):
+                break
+            one, two = ([(k, m.operands[k]) for k in (0, 1)] for m in made)
+            pairs = [(a, b) for (_, a), (_, b) in zip(one, two[::-1] if across else two, strict=True)]
+            refs = [x.index for pair in pairs for x in pair if isinstance(x, Ref)]
+            if len(refs) < 4 or len({record.nodes[i].shape for i in refs}) > 1:
+                break
+            swapped = dict(zip(refs, (refs[k] for k in (1, 0, 3, 2)), strict=True))
+            for m in made:
+                for slot in (0, 1):
+                    other = m.operands[1 - slot].index  # type: ignore[union-attr]
+                    uses[m.index, slot] = Valued({other: record.values[swapped[other]]})
+        else:
+            names = [scene.name_of(made[k], slot) for k, slot in ((0, 0), (1, across), (0, 1), (1, 1 - across))]
+            text = (
+                f"{names[0]} and {names[1]} have changed places between the two products in {scene.named(family[-1])}"
+            )
+            live = {use: rule for use, rule in uses.items() if use in record.truth.contributions}
+            yield Edit(f"At every step, {text}.", live, cost=1.1)
 
 
 def _some_left(scene: Scene, family: Family) -> Iterator[Edit]:
@@ -624,28 +654,6 @@ def _in_place(scene: Scene, family: Family) -> Iterator[Edit]:
     """Edits in which the gradient of a sum was changed in place for one operand, so that the other receives it too."""
     record = scene.record
     for slot in (0, 1):
-        for factor in (0, 1):
-            edited: dict[Use, Rule] = {}
-            by = ""
-            for node in family:
-                product = node.operands[1 - slot]
-                made = record.nodes[product.index] if isinstance(product, Ref) else node
-                if made.op is None or made.op.name != "mul" or (node.index, slot) not in record.truth.contributions:
-                    continue
-                value = record.target(made, factor)
-                if np.shape(value) == node.shape:
-                    edited[node.index, slot], by = _multiplied(value), scene.name_of(made, factor)
-            own: dict[Use, Rule] = {}
-            for index, _ in edited:
-                product = record.nodes[index].operands[1 - slot]
-                if isinstance(product, Ref) and (product.index, factor) in record.truth.contributions:
-                    own[product.index, factor] = _multiplied(record.target(record.nodes[product.index], factor))
-            words = f"The gradient of {scene.named(family[0])} was multiplied with {by} in place"
-            if edited:
-                text = f"{words}: {scene.name_of(family[-1], slot)} receives it with that factor."
-                yield Edit(text, edited, cost=1.2)
-            if own:
-                yield Edit(f"{words}, before its other uses.", edited | own, cost=1.2)
         parts: dict[Use, Part] = {}
         for node in family:
             mine = node.operands[1 - slot]
@@ -666,14 +674,10 @@ def _in_place(scene: Scene, family: Family) -> Iterator[Edit]:
             )
 
 
-def _multiplied(value: Array) -> Rule:
-    return lambda record, node, slot, g: record.pull(node, slot, g * value)
-
-
 def _arriving(scene: Scene, node: Node) -> tuple[list[tuple[Use, ...]], bool]:
     """Paths along which a node's gradient arrives, and whether they are longer than one use.
 
-    A single use that passes the gradient on, or multiplies it, is followed to the uses of its result.
+    A single use by an operation of each element by itself is followed to the uses of its result.
     """
     record, way = scene.record, list[Use]()
     for _ in range(6):
@@ -681,8 +685,7 @@ def _arriving(scene: Scene, node: Node) -> tuple[list[tuple[Use, ...]], bool]:
         if len(uses) != 1:
             break
         user = record.nodes[uses[0][0]]
-        passes = user.op is not None and (user.op.infix in ("+", "*") or user.op.name in ("where", "neg"))
-        if not passes or user.shape != node.shape:
+        if user.op is None or not user.op.elementwise or user.shape != node.shape:
             break
         way.insert(0, uses[0])
         node = user

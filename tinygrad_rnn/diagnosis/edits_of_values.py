@@ -26,7 +26,7 @@ from .edited_rules import (
 )
 from .edited_walks import Edit, Rule, Use
 from .remade_values import remade, results
-from .stand_ins import ITSELF, LIKELY
+from .stand_ins import ITSELF, LIKELY, Variant
 
 
 def of_values(scene: Scene) -> Iterator[Edit]:
@@ -150,7 +150,7 @@ def _instead_of_the_gradient(scene: Scene, family: Family) -> Iterator[Edit]:
     """Edits that use a value where the node's gradient belongs, in all its contributions or in one."""
     slots = scene.slots(family)
     for words, values, cost in scene.stand_ins.of([n.index for n in family], family):
-        if cost > LIKELY or words.startswith(ITSELF) or any(len(nodes) < len(family) for nodes in slots.values()):
+        if cost > 0.2 or words.startswith(ITSELF) or any(len(nodes) < len(family) for nodes in slots.values()):
             continue
         rules = {n.index: of_another_gradient(made(v)) for n, v in zip(family, values, strict=True)}
         for some in [[*slots], *([slot] for slot in slots if len(slots) > 1)]:
@@ -170,12 +170,18 @@ def _a_factor_too_many(scene: Scene, family: Family, slot: int) -> Iterator[Edit
     subject = scene.subject(family, slot)
     shapes = {n.shape for n in (*family, *(scene.record.nodes[index] for index in line))}
     smaller = scene.stand_ins.smaller(family[0].shape, family) if len(shapes) == 1 else ()
-    for name, values, cost in [*scene.stand_ins.of(line, family), *smaller]:
+    slopes: list[Variant] = []
+    for gate in scene.gates:
+        places = scene.beside(gate, family) if {gate[0].shape} == shapes else []
+        made_there = [scene.slope(gate[k]) for k in places]
+        slopes += [(f"the derivative at {scene.named(gate[-1])}", made_there, 0.1)] if places else []
+    for name, values, cost in [*scene.stand_ins.of(line, family), *smaller, *slopes]:
         if cost > LIKELY:
             continue
         changes: list[tuple[str, Callable[[Array], Array]]] = [(f"multiplied with {name}", np.asarray)]
-        changes += [(f"divided by {name}", np.reciprocal)] if all(map(np.all, values)) else []
-        if all(np.all((v > 0) & (v < 1)) for v in values):
+        here = cost in (0.0, 0.05, 0.2)  # of this very step: what had cancelled in a formula
+        changes += [(f"divided by {name}", np.reciprocal)] if here and all(map(np.all, values)) else []
+        if here and all(np.all((v > 0) & (v < 1)) for v in values):
             changes.append((f"multiplied with 1 − {in_brackets(name)}", lambda v: 1 - v))
         for words, change in changes:
             rules = {n.index: Times(partial(change, v)) for n, v in zip(family, values, strict=True)}

@@ -66,6 +66,15 @@ class StandIns:
             if (leaf.index,) not in leaves
         ]
 
+    @cached_property
+    def _listed(self) -> set[int]:
+        """Families whose values are put together, so that a program has them of all steps in one array."""
+        joined = (n for n in self.record.nodes if n.op is not None and n.op.name in ("stack", "concat"))
+        first = ((n, self.scene.place.get(n.sources[0], (-1, 0))[0]) for n in joined if n.sources)
+        return {
+            number for n, number in first if number >= 0 and len(n.sources) == len(self.scene.all_families[number]) > 1
+        }
+
     def _rows_of_tables(self) -> Iterator[Series]:
         """Rows of a table, by the numbers of other words or of targets."""
         numbers = list(row_numbers(self.scene))
@@ -147,7 +156,7 @@ class StandIns:
             if not own or len(set(line)) < len(line):
                 ways.append((self.places(series, nodes) or [], 0.2 + 0.05 * other_loop))
             for places, more in ways:
-                near = own or series.family in self.scene.initial
+                near = own or series.family in self.scene.initial or series.family in self._listed
                 for words, found, cost in series.variants(places, near, other_loop) if places else ():
                     if (key := tuple(map(id, found))) not in seen:
                         seen.add(key)

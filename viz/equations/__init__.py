@@ -8,7 +8,6 @@ from typing import Any
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.arguments import answerable
-from tinygrad_rnn.collector import collector_paused
 from tinygrad_rnn.errors import ArgumentError, GraphError
 from tinygrad_rnn.files import PathLike
 from tinygrad_rnn.kept_walk import Walk, walked
@@ -27,7 +26,6 @@ __all__ = ["Derivation", "Equation", "derive"]
 
 
 @answerable
-@collector_paused()
 def derive(
     loss: tg.Tensor,
     wrt: tg.Tensor | str | Iterable[tg.Tensor | str] | None = None,
@@ -64,7 +62,7 @@ def derive(
     graph = tg.Graph(loss)
     with recording(True):
         known = Known(graph)
-        tensors, copied = rewritten(known)
+        tensors, copied = rewritten(graph, known)
         output = tensors[graph.outputs[0]]
         seed = tg.ones(*loss.shape, dtype=loss.dtype)
         walk = _walked(tensors, output, seed)
