@@ -18,32 +18,17 @@ from .errors import DTypeError
 from .recorded_value import is_tensor
 from .thread_state import current
 
-#: ufuncs and the primitives that compute the same
-_UFUNCS = {
-    "add": P.add,
+#: ufuncs that are called otherwise than the primitive that computes the same
+_RENAMED = {
     "subtract": P.sub,
     "multiply": P.mul,
     "divide": P.div,
     "power": P.power,
-    "matmul": P.matmul,
-    "floor_divide": P.floor_divide,
     "negative": P.neg,
     "absolute": P.abs_,
-    "maximum": P.maximum,
-    "minimum": P.minimum,
-    "greater": P.greater,
-    "greater_equal": P.greater_equal,
-    "less": P.less,
-    "less_equal": P.less_equal,
-    "equal": P.equal,
-    "not_equal": P.not_equal,
-    "exp": P.exp,
-    "log": P.log,
-    "sqrt": P.sqrt,
-    "sin": P.sin,
-    "cos": P.cos,
-    "tanh": P.tanh,
 }
+#: ufuncs and the primitives that compute the same
+_UFUNCS = P.TABLE | _RENAMED
 #: ufuncs that are methods of tensors
 _METHODS = {
     "square": "square",

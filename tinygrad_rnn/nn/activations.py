@@ -59,6 +59,10 @@ def thresholded_relu(x: Any, alpha: float = 1.0) -> Tensor:
     return where(x > alpha, x, 0.0)
 
 
+#: of the gates, and of the new value: what cells have unless they are told otherwise
+OF_GRU = ("sigmoid", "tanh")
+#: and of the cell state
+OF_LSTM = (*OF_GRU, "tanh")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": Tensor.tanh,
     "relu": Tensor.relu,

@@ -15,7 +15,7 @@ from ..errors import ShapeError
 from ..functional import zeros
 from ..scopes import scope
 from ..tensors import Tensor, as_tensor
-from .activations import Activation, activation
+from .activations import OF_GRU, OF_LSTM, Activation, activation
 from .cell_settings import Weights, four, gru_settings, lstm_extras, lstm_more, make_weights, rnn_settings, settings_of
 from .functional import linear
 from .layers import parameters_dtype, positive
@@ -70,7 +70,7 @@ def lstm_step(
     c: Tensor,
     weights: Weights,
     *,
-    activations: Sequence[Activation] = ("sigmoid", "tanh", "tanh"),
+    activations: Sequence[Activation] = OF_LSTM,
     clip: float | None = None,
     coupled: bool = False,
     peepholes: Sequence[Tensor] | None = None,
@@ -116,7 +116,7 @@ def gru_step(
     weights: Weights,
     *,
     reset: str = "after",
-    activations: Sequence[Activation] = ("sigmoid", "tanh"),
+    activations: Sequence[Activation] = OF_GRU,
     clip: float | None = None,
     order: str = "rzn",
 ) -> Tensor:
@@ -276,7 +276,7 @@ class LSTMCell(_Cell):
         proj_size: int = 0,
         coupled: bool = False,
         clip: float | None = None,
-        activations: Sequence[Activation] = ("sigmoid", "tanh", "tanh"),
+        activations: Sequence[Activation] = OF_LSTM,
     ) -> None:
         more = lstm_more(hidden_size, peepholes, proj_size)
         super().__init__(input_size, hidden_size, bias, device, dtype, more, proj_size)
@@ -317,7 +317,7 @@ class GRUCell(_Cell):
         *,
         reset: str = "after",
         clip: float | None = None,
-        activations: Sequence[Activation] = ("sigmoid", "tanh"),
+        activations: Sequence[Activation] = OF_GRU,
     ) -> None:
         super().__init__(input_size, hidden_size, bias, device, dtype)
         self.settings = gru_settings("GRUCell", activations, clip, reset)

@@ -14,7 +14,7 @@ from ..recurrence.scan import Masks, time_first
 from ..scopes import layer_step, scope
 from ..tensors import Tensor, as_tensor
 from ..thread_state import current
-from .activations import Activation
+from .activations import OF_GRU, OF_LSTM, Activation
 from .any_cell import Recurrent
 from .cell_settings import four, gru_settings, lstm_extras, lstm_more, make_weights, one_of, rnn_settings, settings_of
 from .cells import gru_step, labelled, lstm_step, rnn_step, zero_state
@@ -378,7 +378,7 @@ class LSTM(RecurrentLayers):
         peepholes: str | None = None,
         coupled: bool = False,
         clip: float | None = None,
-        activations: Sequence[Activation] = ("sigmoid", "tanh", "tanh"),
+        activations: Sequence[Activation] = OF_LSTM,
         learned_state: bool = False,
         past_end: str = "zeros",
         empty: str | None = None,
@@ -442,7 +442,7 @@ class GRU(RecurrentLayers):
         *,
         reset: str = "after",
         clip: float | None = None,
-        activations: Sequence[Activation] = ("sigmoid", "tanh"),
+        activations: Sequence[Activation] = OF_GRU,
         learned_state: bool = False,
         past_end: str = "zeros",
         empty: str | None = None,

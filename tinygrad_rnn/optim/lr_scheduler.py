@@ -13,6 +13,7 @@ from typing import Any
 
 from ..arguments import answerable, naming_keyword, naming_keywords
 from ..errors import ArgumentError, DataError, GraphError
+from ..nn.cell_settings import one_of
 from ..optimizers import Optimizer
 from ..primitives.record import integer
 from ..source_line import user_site
@@ -416,8 +417,7 @@ class OneCycleLR(LRScheduler):
             total_steps = _steps("OneCycleLR", epochs) * _steps("OneCycleLR", steps_per_epoch)
         if not 0 <= pct_start <= 1:
             raise ArgumentError(f"OneCycleLR: pct_start is from 0 to 1, not {pct_start!r}")
-        if anneal_strategy not in _WAYS:
-            raise ArgumentError(f'OneCycleLR: anneal_strategy is "cos" or "linear", not {anneal_strategy!r}')
+        one_of("OneCycleLR: anneal_strategy", anneal_strategy, "cos", "linear")
         self.total_steps, self.pct_start = _steps("OneCycleLR", total_steps), pct_start
         self.anneal_strategy, self.cycle_momentum, self.three_phase = anneal_strategy, cycle_momentum, three_phase
         self.div_factor, self.final_div_factor = div_factor, final_div_factor
@@ -455,7 +455,10 @@ class OneCycleLR(LRScheduler):
         for phase, stop in enumerate(ends):
             if step <= stop or phase == len(ends) - 1:
                 done = (step - start) / (stop - start)
-                return _WAYS[self.anneal_strategy](values[phase], values[phase + 1], done)
+                begin, end = values[phase], values[phase + 1]
+                if self.anneal_strategy == "linear":
+                    return begin + (end - begin) * done
+                return end + (begin - end) / 2 * (1 + math.cos(math.pi * done))
             start = stop
         raise AssertionError("the last phase has no end")
 
@@ -524,16 +527,6 @@ class ReduceLROnPlateau(LRScheduler):
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
 
 
-def _along_cosine(start: float, end: float, done: float) -> float:
-    return end + (start - end) / 2 * (1 + math.cos(math.pi * done))
-
-
-def _straight(start: float, end: float, done: float) -> float:
-    return start + (end - start) * done
-
-
-#: how a cycle goes from one value to the next
-_WAYS = {"cos": _along_cosine, "linear": _straight}
 #: settings that are a momentum
 _MOMENTA = {"momentum", "betas"}
 

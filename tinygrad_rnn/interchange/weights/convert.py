@@ -11,6 +11,7 @@ import numpy as np
 from ...arguments import naming_keyword
 from ...errors import ArgumentError, DataError
 from ...files import PathLike, as_path
+from ...nn.activations import OF_GRU, OF_LSTM
 from ...nn.recurrent import GRU, LSTM, RNN, RecurrentLayers
 from ...tensors import Array
 from .dialect import GATES, Atom, Dialect, Part
@@ -20,8 +21,8 @@ from .whole_models import write_keras, write_onnx
 
 Atoms = dict[tuple[int, int, Atom], Array]
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "lstm": {"activations": ("sigmoid", "tanh", "tanh"), "peepholes": None, "coupled": False, "clip": None},
-    "gru": {"activations": ("sigmoid", "tanh"), "reset": "after", "clip": None},
+    "lstm": {"activations": OF_LSTM, "peepholes": None, "coupled": False, "clip": None},
+    "gru": {"activations": OF_GRU, "reset": "after", "clip": None},
     "rnn": {"nonlinearity": "tanh", "clip": None},
 }
 #: what a user of the library sets, and no array shows
