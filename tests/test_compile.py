@@ -753,6 +753,35 @@ def test_other_mistakes():
     assert (x + 1).tolist() == [2.0, 3.0]
 
 
+def test_what_is_assigned_is_broadcast():
+    kept = tg.zeros(3)
+
+    @tg.compile
+    def step(x):
+        kept.copy_(x.sum())
+        return kept * 2
+
+    assert step(tg.tensor([1.0, 2.0])).tolist() == [6.0] * 3
+    assert kept.tolist() == [3.0] * 3
+
+
+def test_a_budget_of_what_is_needed_is_enough():
+    model = tg.nn.RNN(3, 4)
+    x = tg.ones(12, 2, 3)
+
+    def gradients(x):
+        return tg.grad((model(x)[0] ** 2).sum(), list(model.parameters()))
+
+    def made(budget):
+        compiled = tg.compile(gradients, threads=1, memory_budget=budget)
+        compiled(x)
+        return compiled._called()
+
+    needed = made(10**9).program.arena_bytes
+    for budget, again in ((needed, False), (needed - 1, True)):
+        assert ("recompute" in {each.name for each in made(budget).applied}) == again
+
+
 # Looking ------------------------------------------------------------------------------------------------------
 
 

@@ -301,9 +301,41 @@ def test_an_iterator_from_outside_is_named(make, way):
         tg.compile(fn)(X, make() if way == "an argument" else 0)
 
 
+def test_the_line_that_names_an_iterator_is_told():
+    taken = iter([2.0])
+
+    def fn(x):
+        y = x * 2
+        return y * next(taken)
+
+    with pytest.raises(tg.GraphError, match=rf"outside\.py:{fn.__code__.co_firstlineno + 2}\): "):
+        tg.compile(fn)(X)
+
+
 def test_an_iterator_that_is_made_inside_is_the_same_in_every_call():
     f = tg.compile(lambda x: x * next(iter([2.0])) * sum(generated()) * len([*zip([1], [2])]))
     assert f(X).tolist() == f(X).tolist() == [12.0 * v for v in X.tolist()] and f.recordings == 1
+
+
+def test_a_context_variable_is_put_back():
+    before = VARIABLE.set(2.0)
+
+    def fn(x):
+        VARIABLE.set(VARIABLE.get() + 1)
+        return x * VARIABLE.get()
+
+    with pytest.raises(tg.GraphError, match="changes"):
+        tg.compile(fn)(X)
+    assert VARIABLE.get() == 2.0
+    VARIABLE.reset(before)
+
+
+def test_a_set_that_stays_as_it_is_records_nothing_anew():
+    allowed = {1}
+    f = tg.compile(lambda x: x * 2 if 1 in allowed else x * 3)
+    assert [f(X).item(), f(X).item(), f.recordings] == [2.0, 2.0, 1]
+    allowed.clear()
+    assert [f(X).item(), f.recordings] == [3.0, 2]
 
 
 def test_what_was_written_is_put_back():
