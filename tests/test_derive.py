@@ -74,20 +74,22 @@ def steps_of(text):
 def written_out(line):
     """The lines one line of the recurrence stands for: every t put in, every sum over t written out."""
 
-    def at(text, t):
-        text = re.sub(r"_t\b", f"_{t}", text)
-        text = re.sub(r"(?<=[\[:])t(?=[\]:])", str(t), text)  # an index: x[t], x[t-1:t]
-        text = re.sub(r"(?<=[<>=] )t\b(?![+-])", str(t), text)  # compared: n > t
-        return re.sub(r"_?\(?\bt([+-]\d+)\)?", lambda m: ("_" if m[0][0] == "_" else "") + str(t + int(m[1])), text)
+    def at(text, t, letter="t"):
+        text = re.sub(rf"_{letter}\b", f"_{t}", text)
+        text = re.sub(rf"(?<=[\[:]){letter}(?=[\]:])", str(t), text)  # an index: x[t], x[t-1:t]
+        text = re.sub(rf"(?<=, ){letter}(?=\])", str(t), text)  # x[:, t]
+        text = re.sub(rf"(?<=[<>=] ){letter}\b(?![+-])", str(t), text)  # compared: n > t
+        number = rf"_?\(?\b{letter}([+-]\d+)\)?"
+        return re.sub(number, lambda m: ("_" if m[0][0] == "_" else "") + str(t + int(m[1])), text)
 
     text = line.text
-    while found := re.search(r" for t=([\d., ]+)\)", text):
+    while found := re.search(r" for ([tk])=([\d., ]+)\)", text):
         depth, start = 1, found.start()
         while depth:  # back to the bracket this closes
             start -= 1
             depth += {")": 1, "(": -1}.get(text[start], 0)
         name = re.search(r"\w+$", text[:start])[0]
-        terms = [at(text[start + 1 : found.start()], t) for t in steps_of(found[1])]
+        terms = [at(text[start + 1 : found.start()], t, found[1]) for t in steps_of(found[2])]
         whole = f"({' + '.join(f'({term})' for term in terms)})" if name == "sum" else f"{name}({', '.join(terms)})"
         text = text[: start - len(name)] + whole + text[found.end() :]
     return [at(text, t) for t in line.steps] if line.steps else [text]
@@ -941,3 +943,40 @@ def test_what_a_cell_begins_with_has_a_line_and_the_first_step_is_as_all_others(
     assert lines["h_reverse_t = tanh(x_b_t @ W_xh_reverse + h_reverse_(t+1) @ W_hh_reverse)"] == (1, 2, 3, 4)
     assert "h_0 = h_reverse_1" in lines and "h_prime_0 = 0.1 * given" in lines
     assert all(line.steps or line.left.step in (None, 0) for line in found.recurrence if not line.left.gradient)
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_attention_over_an_encoder_is_written_once(stacked, double):
+    """A sum over all positions of the encoder, in the equation of a step of the decoder."""
+    w, u, a, b, c, v = (tg.randn(*s).requires_grad_() for s in ((2, 3), (3, 3), (4, 3), (3, 3), (3, 3), (6, 4)))
+    x, h, y, kept, loss = tg.randn(4, 1, 2), tg.zeros(1, 3), tg.randn(3, 1, 4), [], 0.0
+    for t in range(4):
+        h = tg.tanh(x[t] @ w + h @ u)
+        kept.append(h)
+    for t in range(3):
+        if stacked:
+            share = ((tg.stack(kept) * h).sum(-1, keepdim=True)).softmax(0)
+            seen = (share * tg.stack(kept)).sum(0)
+        else:
+            share = tg.concat([(k * h).sum(1, keepdim=True) for k in kept], 1).softmax(1)
+            seen = sum((share[:, k : k + 1] * kept[k] for k in range(4)), 0.0)
+        h = tg.tanh(y[t] @ a + h @ b + seen @ c)
+        loss = loss + cross_entropy(tg.concat([h, seen], 1) @ v, [t])
+    found = viz.derive(loss)
+    assert_true(found)
+    lines = [line for line in found.recurrence if not line.left.gradient]
+    assert all(line.steps or line.left.step in (None, 0) for line in lines), found
+    assert ("stack(h1_k for k=1..4)" if stacked else "sum(softmax2_t[:, k-1:k] * h1_k for k=1..4)") in str(found)
+    assert (r"\operatorname{stack}_{k=1}^{4}" if stacked else r"\sum_{k=1}^{4}") in found.latex()
+
+
+def test_several_losses_a_step_are_several_sums(double):
+    w, u, v, q = (tg.randn(*s).requires_grad_() for s in ((2, 3), (3, 3), (3, 4), (3, 1)))
+    q.name = "Q"
+    x, h, loss = tg.randn(30, 1, 2), tg.zeros(1, 3), 0.0
+    for t in range(30):
+        h = tg.tanh(x[t] @ w + h @ u)
+        loss = loss + cross_entropy(h @ v, [t % 4]) + 0.5 * ((h @ q - 1.0) ** 2).mean()
+    found = viz.derive(loss)
+    assert_true(found)
+    assert "L = sum(L_t for t=1..30) + sum(0.5 * ((h_t @ Q - 1)**2).sum() for t=1..30)" in str(found)

@@ -70,6 +70,7 @@ Place = tuple[CodeType, int] | Foreign
 _PACKAGES = {"site-packages", "dist-packages"}
 
 
+@cache
 def installed(filename: str) -> bool:
     """Whether a file belongs to Python itself or an installed library: its user has nothing to look for there."""
     path = Path(filename)

@@ -168,7 +168,7 @@ def _moves(node: tg.Node) -> bool:
 
 def _reached_state(graph: tg.Graph, index: int, states: Mapping[int, str]) -> str:
     """The letter of the later state that is made from it, or h if what it is used for next is; y of none."""
-    uses = [use for use in graph.consumers[index] if not graph.nodes[use].scope.backward]
+    uses = {use: None for use in graph.consumers[index] if not graph.nodes[use].scope.backward}
     found, pending = set[int](), [(use, use) for use in uses]
     while pending:
         start, use = pending.pop()

@@ -8,6 +8,7 @@ from typing import Any
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.arguments import answerable
+from tinygrad_rnn.collector import collector_paused
 from tinygrad_rnn.errors import ArgumentError, GraphError
 from tinygrad_rnn.files import PathLike
 from tinygrad_rnn.kept_walk import Walk, walked
@@ -26,6 +27,7 @@ __all__ = ["Derivation", "Equation", "derive"]
 
 
 @answerable
+@collector_paused()
 def derive(
     loss: tg.Tensor,
     wrt: tg.Tensor | str | Iterable[tg.Tensor | str] | None = None,
@@ -62,7 +64,7 @@ def derive(
     graph = tg.Graph(loss)
     with recording(True):
         known = Known(graph)
-        tensors, copied = rewritten(graph, known)
+        tensors, copied = rewritten(known)
         output = tensors[graph.outputs[0]]
         seed = tg.ones(*loss.shape, dtype=loss.dtype)
         walk = _walked(tensors, output, seed)

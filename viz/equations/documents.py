@@ -18,7 +18,7 @@ from tinygrad_rnn.optional_packages import needed
 
 from .. import style
 from .closed_form import ClosedForm, closed_form
-from .expression import Expression, Symbol, parts
+from .expression import Expression, Symbol, operations, parts
 from .formula_text import COMPARED, EVERY_NUMBER, INDICES, NOTHING, Latex, Text, steps_told
 
 _HERE = Path(__file__).parent
@@ -50,6 +50,11 @@ class Equation:
         writer = kind(self.left.step if self.steps else None, counted=self.counted, gathered=self.gathered)
         return f"{writer.left(self.left)} = {writer(self.right)}"
 
+    @cached_property
+    def _has_sums(self) -> bool:
+        """Whether something is added up or put together, maybe over time."""
+        return any(x.op in ("+", "stack", "concat") and len(x.args) > 1 for x in operations(self.right))
+
     @property
     def name(self) -> str:
         """The name of its value on the right side of other lines."""
@@ -72,17 +77,19 @@ class Derivation:
     def recurrence(self) -> tuple[Equation, ...]:
         """The equations that repeat, written for a step t."""
         groups: dict[tuple[Any, ...], list[Equation]] = {}
-        for counted in (NOTHING, INDICES, COMPARED, EVERY_NUMBER):
-            for line in self.lines:
+        plain = [(False, counted) for counted in (NOTHING, INDICES, COMPARED, EVERY_NUMBER)]
+        for line in self.lines:
+            for gathered, counted in [*plain, *((True, counted) for counted in (NOTHING, INDICES) if line._has_sums)]:
                 if line.left.step is not None:
-                    text = Text(line.left.step, counted=counted)(line.right)
-                    groups.setdefault((counted, line.left.stem, line.left.gradient, text), []).append(line)
+                    text = Text(line.left.step, counted=counted, gathered=gathered)(line.right)
+                    groups.setdefault((gathered, counted, line.left.stem, line.left.gradient, text), []).append(line)
         runs: dict[int, Equation] = {}
-        for (counted, *_), group in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0][0])):
+        for (gathered, counted, *_), group in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0][:2])):
             group = [line for line in group if id(line) not in runs]
             if len(group) > 1:
                 steps = tuple(sorted(line.left.step or 0 for line in group))
-                runs |= dict.fromkeys(map(id, group), replace(group[0], steps=steps, counted=counted))
+                run = replace(group[0], steps=steps, counted=counted, gathered=gathered)
+                runs |= dict.fromkeys(map(id, group), run)
         return tuple(dict.fromkeys(runs.get(id(line)) or replace(line, gathered=True) for line in self.lines))
 
     def closed_form(self) -> ClosedForm:

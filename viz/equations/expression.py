@@ -53,6 +53,14 @@ def parts(x: Expression) -> Iterator[Symbol]:
             yield from parts(argument)
 
 
+def operations(x: Expression) -> Iterator[Apply]:
+    """The operations in a formula."""
+    if isinstance(x, Apply):
+        yield x
+        for argument in x.args:
+            yield from operations(argument)
+
+
 def is_number(x: Expression) -> bool:
     """Whether it is a number or an arithmetic of numbers: the same whatever the shape."""
     if isinstance(x, Apply):

@@ -6,7 +6,8 @@ Both are written either with the numbers of the time steps or relative to a step
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence, Set
 from itertools import pairwise
 from typing import Any
 
@@ -32,10 +33,20 @@ class Text:
     scaled = " * "  #: between a number and a matrix
     repeated_holds = ATOM
 
-    def __init__(self, base: int | None = None, *, counted: int = NOTHING, gathered: bool = False) -> None:
+    def __init__(
+        self,
+        base: int | None = None,
+        *,
+        counted: int = NOTHING,
+        gathered: bool = False,
+        running: int | None = None,
+        apart: Set[Symbol] = frozenset(),
+    ) -> None:
         self.base = base  #: the step that is written t; None: all are written as numbers
         self.counted = counted  #: whether whole numbers in indices, also compared ones, or all, are steps too
-        self.gathered = gathered  #: whether terms that read alike for successive steps are written once
+        self.gathered = gathered  #: whether terms that read alike for several steps are written once
+        self.running = running  #: the step of the term that such are written as
+        self.apart = apart  #: symbols that are the same in all of them
 
     def __call__(self, x: Expression) -> str:
         """The formula."""
@@ -72,7 +83,7 @@ class Text:
         """``2``, ``0.5``, ``inf``; ``t`` where numbers count with the step."""
         whole = abs(x) < 1e15 and x == int(x)
         if whole and self.counted == EVERY_NUMBER and self.base is not None:
-            return _relative(int(x) - self.base), ATOM if x == self.base else SUM
+            return self.relative(int(x)), ATOM if x == self.base else SUM
         shown = str(int(x)) if whole else repr(float(f"{x:.15g}"))  # 0.1 * 0.1 is 0.01
         return shown, ATOM if x >= 0 else NEGATIVE
 
@@ -90,40 +101,39 @@ class Text:
 
     def write_gathered(self, x: Apply) -> Written | None:
         """A sum over time, if there is one."""
-        for counted in (self.counted, INDICES):  # indices as they are, else counting on with the step
-            runs = repeats(x, lambda step, counted=counted: type(self)(step, counted=counted))  # type: ignore[misc]
-            if any(steps is not None for _, steps in runs) and (x.op == "+" or len(runs) == 1):
-                break
-        else:
+        found = repeats(x, self)
+        if not any(steps for _, _, steps in found) or (x.op != "+" and len(found) > 1):
             return None
-        written = []
-        for term, steps in runs:
-            if steps is None:
-                written.append(self.inside(term, PRODUCT))
-            else:
-                written.append(type(self)(steps[0], counted=counted).repeated(term, steps, x.op))
+        written = [
+            writer.repeated(term, steps, x.op) if steps else self.inside(term, PRODUCT) for term, writer, steps in found
+        ]
         return self.plus.join(written), SUM if len(written) > 1 else self.repeated_holds
+
+    def relative(self, number: int, symbol: Symbol | None = None) -> str:
+        """A time step as ``t-1``; in a term of a sum as ``k-1`` if the sum is in the equation of a step t."""
+        if self.running is not None and symbol not in self.apart:
+            origin, letter = self.running, "t" if self.base is None else "k"
+        elif self.base is not None:
+            origin, letter = self.base, "t"
+        else:
+            return str(number)
+        return letter if number == origin else f"{letter}{number - origin:+d}"
 
     # What text and LaTeX write differently -----------------------------------------------------------------
 
     def symbol(self, x: Symbol) -> str:
         """``h_3``, ``dh_3``, or relative to the base, ``h_(t-1)``."""
-        step = "" if x.step is None else f"_{self.step(x.step)}"
+        when = "" if x.step is None else self.relative(x.step, x)
+        step = f"_({when})" if len(when) > 1 and not when.isdigit() else f"_{when}" if when else ""
         return f"d{x.stem}{step}" if x.gradient else f"{x.stem}{step}"
 
     def left(self, x: Symbol) -> str:
         """The left side of an equation."""
         return f"dL/{self.symbol(x)}" if x.gradient else self.symbol(x)
 
-    def step(self, number: int) -> str:
-        """A time step's number."""
-        if self.base is None:
-            return str(number)
-        return f"({_relative(number - self.base)})" if number != self.base else "t"
-
     def repeated(self, body: Expression, steps: Sequence[int], op: str) -> str:
         """A sum (or a stack, a concatenation) over time steps, ``body`` written relative to its own."""
-        return f"{'sum' if op == '+' else op}({self(body)} for t={steps_told(steps)})"
+        return f"{'sum' if op == '+' else op}({self(body)} for {self.relative(steps[0])}={steps_told(steps)})"
 
     def write_div(self, x: Apply) -> Written:
         return f"{self.inside(x.args[0], PRODUCT)} / {self.inside(x.args[1], NEGATIVE)}", PRODUCT
@@ -180,16 +190,16 @@ class Text:
 
     def index(self, index: Sequence[Any]) -> str:
         """The text of an index between its brackets."""
-        return ", ".join(self._index_part(part, first=not n) for n, part in enumerate(index)) or "()"
+        return ", ".join(map(self._index_part, index)) or "()"
 
-    def _index_part(self, part: Any, *, first: bool) -> str:
+    def _index_part(self, part: Any) -> str:
         if isinstance(part, slice):
-            row = first and type(part.start) is type(part.stop) is int and part.stop - part.start == 1
-            if row and self.counted and self.base is not None:  # the sequence's row of one step, x[t : t + 1]
-                return f"{_relative(part.start - self.base)}:{_relative(part.stop - self.base)}"
+            row = type(part.start) is type(part.stop) is int and part.stop - part.start == 1
+            if row and self.counted:  # the sequence's row of one step, x[t : t + 1]
+                return f"{self.relative(part.start)}:{self.relative(part.stop)}"
             return style.slice_text(part)
-        if isinstance(part, int) and self.counted and self.base is not None:
-            return _relative(part - self.base)
+        if isinstance(part, int) and self.counted:
+            return self.relative(part)
         return "..." if part is Ellipsis else _plain(part)
 
 
@@ -228,7 +238,7 @@ class Latex(Text):
             return r"\cdot"
         letter, below, above = _letter(x.stem)
         if x.step is not None:
-            below = [*below, _relative(x.step - self.base) if self.base is not None else str(x.step)]
+            below = [*below, self.relative(x.step, x)]
         name = letter + (f"_{{{', '.join(below)}}}" if below else "") + (f"^{{{above}}}" if above else "")
         return rf"\frac{{\partial L}}{{\partial {name}}}" if x.gradient else name
 
@@ -237,10 +247,13 @@ class Latex(Text):
 
     def repeated(self, body: Expression, steps: Sequence[int], op: str) -> str:
         first, *_, last = steps
-        over = rf"_{{t={first}}}^{{{last}}}" if _is_run(steps) else f"_{{t = {steps_told(steps, latex=True)}}}"
+        letter = self.relative(first)
+        told = (
+            rf"{{{letter}={first}}}^{{{last}}}" if _is_run(steps) else f"{{{letter} = {steps_told(steps, latex=True)}}}"
+        )
         if op == "+":
-            return rf"\sum{over} {self.inside(body, PRODUCT)}"
-        return rf"\operatorname{{{op}}}{over} {self.bracket(self(body))}"
+            return rf"\sum_{told} {self.inside(body, PRODUCT)}"
+        return rf"\operatorname{{{op}}}_{told} {self.bracket(self(body))}"
 
     def write_div(self, x: Apply) -> Written:
         return rf"\frac{{{self(x.args[0])}}}{{{self(x.args[1])}}}", ATOM
@@ -295,26 +308,33 @@ class Latex(Text):
         return f"{name} {self.bracket(', '.join(map(self, x.args)))}", ATOM
 
 
-def repeats(x: Apply, writer: Callable[[int], Text]) -> list[tuple[Expression, Sequence[int] | None]]:
+def repeats(x: Apply, within: Text) -> list[tuple[Expression, Text, Sequence[int]]]:
     """The terms of a sum (or what is stacked), of those that read the same relative to their own time steps the first.
 
-    With each, its steps; None for a term that is like no other.
+    With each, what writes it so, and its steps; none for a term that is like no other. Where the sum stands in an
+    equation of a step, symbols that all terms share are of that step.
     """
-    groups: dict[str, list[tuple[int, Expression]]] = {}
-    for n, term in enumerate(x.args):
-        step = max((s.step for s in parts(term) if s.step is not None), default=None)
-        groups.setdefault(f"#{n}" if step is None else writer(step)(term), []).append((step or 0, term))
-    found: list[tuple[Expression, Sequence[int] | None]] = []
-    for group in groups.values():
+    often = Counter(s for term in x.args for s in {*parts(term)} if s.step is not None)
+    shared = {s for s, count in often.items() if count > 1}
+    groups: dict[Hashable, dict[int, Text]] = {}
+    for way, apart in enumerate((set[Symbol](), shared) if shared else (set[Symbol](),)):
+        for n, term in enumerate(x.args):
+            running = max((s.step for s in parts(term) if s.step is not None and s not in apart), default=None)
+            for counted in (within.counted, INDICES) if running is not None else ():
+                writer = type(within)(within.base, counted=counted, running=running, apart=apart)
+                groups.setdefault((way, counted, writer(term)), {})[n] = writer
+    found: dict[int, tuple[Expression, Text, Sequence[int]]] = {}
+    seen = set[int]()
+    for group in sorted(groups.values(), key=len, reverse=True):
+        own = [n for n in group if n not in seen]
         if x.op == "+":
-            group.sort(key=lambda item: item[0])
-        steps = [step for step, _ in group]
+            own.sort(key=lambda n: group[n].running or 0)
+        steps = [group[n].running or 0 for n in own]
         rises = all(a < b for a, b in pairwise(steps))
-        if len(group) > (1 if _is_run(steps) else 2) and rises:
-            found.append((group[0][1], steps))
-        else:
-            found += [(term, None) for _, term in group]
-    return found
+        if rises and len(own) > (1 if own and _is_run(steps) else 2):
+            found[min(own)] = x.args[own[0]], group[own[0]], steps
+            seen.update(own)
+    return [found.get(n, (term, within, ())) for n, term in enumerate(x.args) if n in found or n not in seen]
 
 
 def steps_told(steps: Sequence[int], *, latex: bool = False) -> str:
@@ -381,10 +401,6 @@ def _words(text: str) -> str:
 
 def _escaped(text: str) -> str:
     return re.sub(r"([#$%&_{}])", r"\\\1", text)
-
-
-def _relative(offset: int) -> str:
-    return "t" if offset == 0 else f"t{offset:+d}"
 
 
 def _plain(value: Any) -> str:

@@ -7,7 +7,7 @@ name, the gradients of named values among them; what is left between two cuts is
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tinygrad_rnn as tg
@@ -97,13 +97,22 @@ class Reader:
                     uses[source] += 1
                     pending.append(source)
         sizes: dict[int, int] = {}
-        row_of: dict[int, tuple[str, bool]] = {}  #: of symbols and their sums the name that all steps of them have
+        words: dict[Hashable, int] = {}
+        word: dict[int, int] = {}  #: of formulas that are written alike, but for the time step
+        terms: dict[int, dict[int, int]] = {}  #: of sums, by what their terms are, how long one of them is
         for index in followed(sorted(needed), "looking for names", len(needed)):
-            node = self.nodes[index]
+            node, sources = self.nodes[index], self._sources(index)
             own = 0 if node.op is None else WEIGHTED if node.op.name == "linear" else 1
-            sizes[index] = own + sum(sizes[s] for s in self._sources(index) if s not in self.symbols)
-            if node.op is P.add and len(rows := {row_of.get(s) for s in node.sources}) == 1 and None not in rows:
-                row_of[index], sizes[index] = row_of[node.sources[0]], 1  # a sum over time steps, however many
+            sizes[index] = own + sum(sizes[s] for s in sources if s not in self.symbols)
+            word[index] = words.setdefault(
+                (node.op and node.op.name, node.shape, *(word[s] for s in sources)), len(words)
+            )
+            if node.op is P.add and len(sources) == 2:
+                terms[index] = {}
+                for s in sources:
+                    open_ = s not in self.symbols
+                    terms[index] |= terms[s] if open_ and s in terms else {word[s]: sizes[s] if open_ else 0}
+                sizes[index] = sum(terms[index].values()) + max(len(terms[index]) - 1, 1)  # however many steps
             value = self.aliases[index][0] if index in self.aliases else None
             stem, step = self.names.get(index if value is None else value, ("", None))
             elsewhere = step is not None and (stem, value is not None) in also
@@ -117,7 +126,7 @@ class Reader:
                 self.symbols[index] = self.symbol(index)
             if (symbol := self.symbols.get(index)) is not None:
                 self.shapes[symbol] = node.shape
-                row_of[index] = symbol.stem, symbol.gradient
+                word[index] = words.setdefault((symbol.stem, symbol.gradient), len(words))
 
     def _sources(self, index: int) -> Sequence[int]:
         """The nodes whose formulas stand in a node's."""

@@ -14,8 +14,6 @@ from tinygrad_rnn.bptt.state_rows import StateRow, state_rows
 from tinygrad_rnn.errors import GraphError
 from tinygrad_rnn.graph import Ref
 from tinygrad_rnn.primitives import getitem, reshape
-from tinygrad_rnn.recurrence.annotate_time_steps import timed
-from tinygrad_rnn.recurrence.detached import joined
 from tinygrad_rnn.tensors import Array
 
 from ..graph.time_columns import operands, roles
@@ -23,17 +21,16 @@ from ..vocabulary import Name
 from .naming import Known
 
 
-def rewritten(graph: tg.Graph, names: Known) -> tuple[list[tg.Tensor], list[int]]:
-    """The nodes of ``graph`` as tensors of a new graph, in its order, then values that a textbook writes beside them.
+def rewritten(names: Known) -> tuple[list[tg.Tensor], list[int]]:
+    """The nodes of a graph as tensors of a new one, in its order, then values that a textbook writes beside them.
 
     Each has the time step and the role that `recurrence.timed` finds, or pictures for scores and losses, or that its
     place among the states says. A first state that is a constant with one row where the later ones have one for each
     sequence gets as many rows: then its equation is the others'. Where that would change any other value it stays as
     it is. The values beside them are states (see `_Carried`); of each the list says which node it is a copy of.
     """
-    found = timed(joined(graph))
-    rows = state_rows(found)
-    known = _judged(found, rows, names)
+    rows = state_rows(names.timed)
+    known = _judged(names.timed, rows, names)
     tall = _tall_states(known, rows)
     if tall:
         try:

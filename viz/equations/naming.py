@@ -78,6 +78,7 @@ class Known:
 
     def __init__(self, graph: tg.Graph) -> None:
         known = ValueNames(collapse(graph, "gate"))
+        self.timed = known.level.graph  #: with the time steps that were found
         self.marks, self.targets = known.marks, known.targets
         told = {**known.by_node(), **{i: (name,) for i, name in known.weights.items()}}
         self.of = {i: found[0] for i, found in told.items()}  #: by node of the graph, then of what it was rewritten to

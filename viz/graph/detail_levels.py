@@ -594,10 +594,14 @@ class _Collapsing:
             return "c" if carried.role == "c" else "h"
         return "flow"
 
-    def _readers(self, parameter: int, column: Column | None) -> tuple[Key, ...]:
-        """The boxes of a step that use a parameter."""
-        owners = (owner for user in self.users[parameter] for owner in self._owners_of(user))
-        return tuple(dict.fromkeys(key for key, place in owners if place == column))
+    @cached_property
+    def _readers(self) -> dict[tuple[int, Column | None], dict[Key, None]]:
+        """By parameter and step the boxes that use it."""
+        found: dict[tuple[int, Column | None], dict[Key, None]] = defaultdict(dict)
+        for parameter, users in enumerate(self.users):
+            for key, place in (owner for user in users for owner in self._owners_of(user)):
+                found[parameter, place][key] = None
+        return found
 
     def _alias(self, parameter: Node, target: int, boxes: list[Box], aliases: dict[Hashable, int]) -> int:
         """The box of a shared parameter: one for all cells at cell level, else a copy in each step that uses it."""
@@ -607,7 +611,7 @@ class _Collapsing:
             key: Key = ("W", *user.key)
             column = None
         elif self.detail == "gate":  # parameters that the same boxes of a step use stand in one note
-            readers = self._readers(parameter.index, user.column)
+            readers = tuple(self._readers[parameter.index, user.column])
             place, key, column = (user.column, readers), ("W", *readers), user.column
         else:
             place, key, column = (parameter.index, user.column), ("W", parameter.index), user.column
