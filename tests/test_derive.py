@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from matplotlib.mathtext import MathTextParser
+from unlabelled_recurrences import uneven
 
 import tinygrad_rnn as tg
 import viz
@@ -940,8 +941,8 @@ def test_what_a_cell_begins_with_has_a_line_and_the_first_step_is_as_all_others(
     found = viz.derive(loss)
     assert_true(found)
     lines = {line.text: line.steps for line in found.recurrence if not line.left.gradient}
-    assert lines["h_reverse_t = tanh(x_b_t @ W_xh_reverse + h_reverse_(t+1) @ W_hh_reverse)"] == (1, 2, 3, 4)
-    assert "h_0 = h_reverse_1" in lines and "h_prime_0 = 0.1 * given" in lines
+    assert lines["h1_reverse_t = tanh(x_b_t @ W1_xh_reverse + h1_reverse_(t+1) @ W1_hh_reverse)"] == (1, 2, 3, 4)
+    assert "h2_0 = h1_reverse_1" in lines and "h2_prime_0 = 0.1 * given" in lines
     assert all(line.steps or line.left.step in (None, 0) for line in found.recurrence if not line.left.gradient)
 
 
@@ -980,3 +981,18 @@ def test_several_losses_a_step_are_several_sums(double):
     found = viz.derive(loss)
     assert_true(found)
     assert "L = sum(L_t for t=1..30) + sum(0.5 * ((h_t @ Q - 1)**2).sum() for t=1..30)" in str(found)
+
+
+@given(uneven())
+def test_whatever_differs_from_step_to_step_each_kind_of_step_is_written_once(program):
+    found = viz.derive(program.loss())
+    assert_true(found, 1e-8)
+    last = max(line.left.step or 0 for line in found.lines)
+    cases: dict[tuple[str, bool], list[tuple[int, ...]]] = {}
+    for line in found.recurrence:
+        if line.left.step is not None:
+            at = line.steps or (line.left.step,)
+            cases.setdefault((line.left.stem, line.left.gradient), []).append(at)
+    for (stem, gradient), told in cases.items():
+        inner = [at for at in told if not {0, 1, 2, last - 1, last, last + 1} & {*at} or len(at) > 2]
+        assert len(inner) <= (4 if gradient else 2), (stem, told, str(found))

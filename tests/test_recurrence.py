@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import example, given
-from unlabelled_recurrences import Loop, loops
+from unlabelled_recurrences import Loop, Uneven, loops, uneven
 
 import tinygrad_rnn as tg
 import viz
@@ -190,3 +190,22 @@ def test_three_thousand_steps_take_a_second_or_two():
     (loop,) = find(graph)
     assert loop.length == 3000
     assert time.process_time() - start < 10
+
+
+@given(uneven())
+def test_a_program_whose_steps_differ_has_one_recurrence_a_cell(program: Uneven):
+    loss = program.loss()
+    steps = len(program.moves)
+    if program.kind in ("hierarchical", "truncated"):  # two clocks; what was cut off may be in no result
+        return
+    wanted = {
+        "clockwork": [steps, steps],
+        "from an encoder": [steps, steps - 1],
+        "to and fro": [steps] * 3,
+    }.get(program.kind, [steps])
+    assert [r.length for r in find(tg.Graph(loss))] == wanted
+
+
+def test_layers_that_read_to_and_fro_are_each_turned_against_the_one_below():
+    found = find(tg.Graph(Uneven("to and fro", moves=(True,) * 4).loss()))
+    assert [r.reverse for r in found] == [False, True, False]

@@ -9,7 +9,7 @@ from itertools import count
 import numpy as np
 from hypothesis import strategies as st
 
-from tinygrad_rnn.functional import concat, stack, zeros
+from tinygrad_rnn.functional import concat, stack, take, zeros
 from tinygrad_rnn.graph import Graph
 from tinygrad_rnn.nn.functional import cross_entropy
 from tinygrad_rnn.reverse_walk import grad
@@ -76,6 +76,25 @@ def loops(*, most_steps: int = 6, least_steps: int = 2, wider: bool = False) -> 
         feedback,
         judged,
     )
+
+
+@dataclass(frozen=True)
+class Uneven:
+    """The settings of a program whose steps are not all the same; its repr makes it again."""
+
+    kind: str  #: one of `UNEVEN`
+    cell: str = "rnn"
+    moves: tuple[bool, ...] = (True, False, True, True)  #: by step whether it is of the first of two kinds
+
+    def loss(self) -> Tensor:
+        """The loss of a program that was just run."""
+        return UNEVEN[self.kind](self, _Writing(Loop((self.cell,), len(self.moves))))
+
+
+def uneven(*, most_steps: int = 7) -> st.SearchStrategy[Uneven]:
+    """Random `Uneven`s."""
+    moves = st.lists(st.booleans(), min_size=3, max_size=most_steps).map(tuple)
+    return st.builds(Uneven, st.sampled_from(sorted(UNEVEN)), st.sampled_from(["rnn", "gated", "gru", "lstm"]), moves)
 
 
 class _Writing:
@@ -269,4 +288,135 @@ _WEIGHTS: dict[Callable[..., list[Tensor]], int] = {
     _lstm: 8,
     _normed: 2,
     _memory: 6,
+}
+
+
+def _data(steps: int) -> Tensor:
+    return tensor(np.random.default_rng(0).normal(size=(steps, 1, SIZE)))
+
+
+def _judge(scores: Tensor, t: int) -> Tensor:
+    return cross_entropy(scores, [t % SIZE])
+
+
+def _scheduled(of: Uneven, writing: _Writing) -> Tensor:
+    """A step reads what the one before has put out, or what is given."""
+    cell, head, x, read, loss = (
+        writing.cell(of.cell),
+        writing.matrix(),
+        _data(len(of.moves)),
+        zeros(1, SIZE),
+        tensor(0.0),
+    )
+    for t, given in enumerate(of.moves):
+        scores = cell(x[t] if given else read) @ head
+        read, loss = scores.softmax(-1), loss + _judge(scores, t)
+    return loss
+
+
+def _tokens(of: Uneven, writing: _Writing) -> Tensor:
+    """The same with tokens."""
+    cell, head, table, loss = writing.cell(of.cell), writing.matrix(), writing.matrix(), tensor(0.0)
+    token = tensor([0])
+    for t, given in enumerate(of.moves):
+        scores = cell(take(table, tensor([t % SIZE]) if given else token)) @ head
+        token, loss = scores.argmax(1), loss + _judge(scores, t)
+    return loss
+
+
+def _clockwork(of: Uneven, writing: _Writing) -> Tensor:
+    """A second cell moves at some steps only; the head reads both."""
+    fast, slow, head, x, loss = (
+        writing.cell(of.cell),
+        writing.cell("rnn"),
+        writing.matrix(2 * SIZE),
+        _data(len(of.moves)),
+        tensor(0.0),
+    )
+    held = slow.state[0]
+    for t, moves in enumerate((True, *of.moves[1:-1], True)):
+        h = fast(x[t])
+        held = slow(h) if moves else held
+        loss = loss + _judge(concat([h, held], 1) @ head, t)
+    return loss
+
+
+def _hierarchical(of: Uneven, writing: _Writing) -> Tensor:
+    """Characters, and a cell that reads the last one of every word; the next word begins with what it says."""
+    below, above, start, head, x = (
+        writing.cell("rnn"),
+        writing.cell("rnn"),
+        writing.matrix(),
+        writing.matrix(),
+        _data(2 * len(of.moves)),
+    )
+    loss = tensor(0.0)
+    for word in range(len(of.moves)):
+        below.state = [(above.state[0] @ start).tanh()]
+        for k in range(2):
+            h = below(x[2 * word + k])
+        loss = loss + _judge(above(h) @ head, word)
+    return loss
+
+
+def _two_losses(of: Uneven, writing: _Writing) -> Tensor:
+    """Scores that are judged, and a distance beside them."""
+    cell, head, other, x, loss = (
+        writing.cell(of.cell),
+        writing.matrix(),
+        writing.matrix(),
+        _data(len(of.moves)),
+        tensor(0.0),
+    )
+    for t in range(len(of.moves)):
+        h = cell(x[t])
+        loss = loss + _judge(h @ head, t) + 0.5 * (h @ other - 1.0).square().mean()
+    return loss
+
+
+def _from_an_encoder(of: Uneven, writing: _Writing) -> Tensor:
+    """A decoder that begins with what an encoder has left."""
+    below, above, head, x, y = (
+        writing.cell(of.cell),
+        writing.cell("rnn"),
+        writing.matrix(),
+        _data(len(of.moves)),
+        _data(len(of.moves) - 1),
+    )
+    for t in range(len(of.moves)):
+        above.state = [below(x[t])]
+    losses = [_judge(above(y[t]) @ head, t) for t in range(len(of.moves) - 1)]
+    return sum(losses, tensor(0.0))
+
+
+def _to_and_fro(of: Uneven, writing: _Writing) -> Tensor:
+    """Layers that read in turn from the first step to the last and from the last to the first."""
+    outputs = list(_data(len(of.moves)))
+    for k in range(3):
+        cell = writing.cell("rnn")
+        order = range(len(outputs)) if k % 2 == 0 else reversed(range(len(outputs)))
+        made = {t: cell(outputs[t]) for t in order}
+        outputs = [made[t] for t in range(len(outputs))]
+    head = writing.matrix()
+    return sum((_judge(h @ head, t) for t, h in enumerate(outputs)), tensor(0.0))
+
+
+def _cut(of: Uneven, writing: _Writing) -> Tensor:
+    """Truncated backpropagation: no gradient goes back beyond some steps."""
+    cell, head, x, loss = writing.cell(of.cell), writing.matrix(), _data(len(of.moves)), tensor(0.0)
+    for t, goes_on in enumerate(of.moves):
+        cell.state = cell.state if goes_on else [s.detach() for s in cell.state]
+        loss = loss + _judge(cell(x[t]) @ head, t)
+    return loss
+
+
+UNEVEN: dict[str, Callable[[Uneven, _Writing], Tensor]] = {
+    "scheduled sampling": _scheduled,
+    "scheduled sampling of tokens": _tokens,
+    "clockwork": _clockwork,
+    "hierarchical": _hierarchical,
+    "two losses a step": _two_losses,
+    "from an encoder": _from_an_encoder,
+    "to and fro": _to_and_fro,
+    "truncated": _cut,
 }

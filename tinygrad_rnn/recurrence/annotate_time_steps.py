@@ -91,13 +91,13 @@ class _Naming:
 
     def _write_paths(self, loops: Sequence[Recurrence]) -> None:
         core, paths = self.folding.core(), self.folding.paths()
-        names = self._own_scopes(core, paths, [loop.reverse for loop in loops])
+        names = self._own_scopes(core, paths, loops)
         for i, k in enumerate(core):
             if k is not None and (path := names[k]) is not None:
                 self._write(i, path=path)
 
     def _own_scopes(
-        self, core: Sequence[int | None], paths: Sequence[tuple[str, ...]], reverse: Sequence[bool]
+        self, core: Sequence[int | None], paths: Sequence[tuple[str, ...]], loops: Sequence[Recurrence]
     ) -> list[tuple[str, ...] | None]:
         """A scope for each circle, None where the program's own scope holds nothing but this cell."""
         mixed: dict[tuple[str, ...], set[int | None]] = defaultdict(set)
@@ -108,6 +108,11 @@ class _Naming:
         for node, k in zip(self.nodes, core, strict=True):
             if k is not None and node.scope.path != paths[k]:
                 spread[k] = True
+        read = [{self._read(n) for row in loop.inputs for n in row if n is not None} for loop in loops]
+        twins = [  # reads backward what one before it reads forward
+            loop.reverse and any(not loops[j].reverse and read[j] & read[k] for j in range(k))
+            for k, loop in enumerate(loops)
+        ]
         result: list[tuple[str, ...] | None] = []
         for k, path in enumerate(paths):
             alone = mixed[path] <= {k}
@@ -118,10 +123,10 @@ class _Naming:
                 result.append(path)
                 continue
             kin = [j for j, other in enumerate(paths) if other == path]
-            forward = [j for j in kin if not reverse[j]] or kin
-            number = max(1, sum(j <= k for j in forward))  # what reads backward is the twin of what came before it
+            forward = [j for j in kin if not twins[j]] or kin
+            number = max(1, sum(j <= k for j in forward))
             name = "cell" if len(forward) < 2 else f"cell{number}"
-            result.append((*path, f"{name}_reverse" if reverse[k] else name))
+            result.append((*path, f"{name}_reverse" if loops[k].reverse else name))
         return result
 
     def _name_states(self, loop: Recurrence) -> None:

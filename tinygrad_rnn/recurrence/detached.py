@@ -46,7 +46,8 @@ def joined(graph: Graph) -> Graph:
                     copy, op=DETACH, operands=(Ref(origin),), attrs={"shape": copy.shape}, name=None, role=None
                 )
         elif node.op is not None and node.serial < last and not node.scope.backward and _tells(node):
-            computed.setdefault(_numbers(node), node.index)
+            told = _numbers(node)  # the last of them: h is (1 - z) * 0 + n, and not n
+            computed[told] = computed.get(told, node.index) if node.op.kind == "movement" else node.index
     return graph if all(a is b for a, b in zip(nodes, graph.nodes)) else Graph.of(nodes, graph.outputs)
 
 

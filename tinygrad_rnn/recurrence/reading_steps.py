@@ -27,9 +27,12 @@ def reading_steps(
     """
     found, done = dict(turns), set[int]()
     reading = _Reading(graph, operations)
-    for uses in reading.uses(depends):
+    read = reading.uses(depends)
+    for k, uses in enumerate([*read, *reading.uses_in_a_row()]):
         if done.isdisjoint(uses) and not _once_a_step(uses, turns) and reading.is_chain(uses):
             times = reading.times(uses)
+            if k >= len(read) and not reading.is_whole(times, len(uses)):
+                continue
             loops = {turns[n].loop for n in times if n in turns}
             number = 1 + max((turn.loop for turn in found.values()), default=0)
             rows = aligned(graph, [times.get(n) for n in range(len(graph))])
@@ -100,6 +103,24 @@ class _Reading:
         found = [uses for word, uses in told.items() if 1 < len(uses) == len(elements[word]) and word not in others]
         return sorted(found, key=lambda uses: (-len(uses), uses[0]))
 
+    def uses_in_a_row(self) -> list[list[int]]:
+        """The uses of each weight, whatever it is multiplied with; of the weight that is used most first."""
+        told: dict[Hashable, list[int]] = defaultdict(list)
+        for n in self.operations:
+            if any(self.graph.nodes[s].is_parameter for s in self.graph.nodes[n].sources):
+                told[self._word(n)].append(n)
+        found = [uses for uses in told.values() if len(uses) > 2]
+        return sorted(found, key=lambda uses: (-len(uses), uses[0]))
+
+    def is_whole(self, times: Mapping[int, int], steps: int) -> bool:
+        """Whether most steps use the weights that any of them uses: else they are parts of steps."""
+        used = Counter(
+            self.words[self.place[n]]
+            for n in times
+            if any(self.graph.nodes[s].is_parameter for s in self.graph.nodes[n].sources)
+        )
+        return all(2 * count > steps for count in used.values())
+
     def is_chain(self, uses: Sequence[int]) -> bool:
         """Whether something is made of each use and of what is made in the same way of the one before."""
         return all(self._goes_on(a, b) for a, b in pairwise(uses))
@@ -143,7 +164,7 @@ class _Reading:
         begin = [min(range(start, uses[0] + 1), key=lambda k: (crossing[k], -k))]
         lead = Counter(self.words[begin[0] : uses[0]])
         for before, use in pairwise(uses):
-            k, left = use, lead.copy()
+            k, left = use, lead & Counter(self.words[before + 1 : use])
             while k > before + 1 and left.total():
                 k -= 1
                 left -= Counter([self.words[k]])

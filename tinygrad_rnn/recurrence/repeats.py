@@ -93,15 +93,16 @@ def recurrences(folding: Folding) -> tuple[Recurrence, ...]:
         if circle is not None and place is not None:
             cells[circle][place].append(i)
     found: list[Recurrence] = []
-    read_at: dict[int, int] = {}  # what an earlier one read, and when
+    position: dict[int, int] = {}  # in the sequence, of what earlier ones read and made
     for cell in cells:
         loop = _recurrence(folding, cell)
         told = [(t, x) for row in loop.inputs for t, x in enumerate(row) if x is not None]
-        both = [(t, read_at[x]) for t, x in told if x in read_at]
+        both = [(t, position[x]) for t, x in told if x in position]
         falls = len({t for t, _ in both}) > 1 and len({t + earlier for t, earlier in both}) == 1
         backward = (loop.reverse or falls) and not _goes_on_from_another(loop, core)
         found.append(replace(loop, reverse=backward))
-        read_at.update({x: t for t, x in told if not found[-1].reverse})
+        made = [(t, n) for row in loop.rows for t, n in enumerate(row.nodes) if n is not None]
+        position |= {n: loop.length - 1 - t if backward else t for t, n in (*told, *made)}
     return tuple(found)
 
 

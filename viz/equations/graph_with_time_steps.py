@@ -171,6 +171,8 @@ class _Standing:
         name = self.carried.names.of.get(self.like.index)
         if name is None or name.step is None:
             return
+        if self.like.dtype.kind != "f" and len(self.row.initial) > 1:
+            return  # tokens, sometimes fed back, sometimes given
         self.name = name
         uses: dict[Hashable, list[tuple[int, int, tuple[int, int]]]] = defaultdict(list)
         for n in (n for n in self.made if n is not None):

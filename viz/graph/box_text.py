@@ -159,7 +159,7 @@ class Labels:
             return f"f{mark}{weights}"
         if box.kind == "parameter":
             return self._parameter_title(box)
-        if box.before:
+        if box.before and self.names.of(box):
             zero = not self.values and node.op is None and node.value is not None and not np.any(node.value)
             return f"{' = '.join(map(str, self.names.of(box)))}{' = 0' if zero else ''}"
         name = style.shown(node.name, NAME_LIMIT) if node.name else ""

@@ -152,9 +152,15 @@ class ValueNames:
         return Mark() if self.level.roles[node.index] in ("x", "logits", "loss") else self.marks.get(path, Mark())
 
     def _initial_names(self, node: Node, box: Box) -> tuple[Name, ...]:
-        """The names of a first state: one for each of the cells that begin with it."""
-        state = self.level.initial.get(node.index)
+        """The names of a first state: one for each of the cells that begin with it.
+
+        What a total of losses begins with has none, nor a token that is read instead of one fed back.
+        """
+        state, reader = self.level.initial.get(node.index), self.readers.get(self.position[id(box)])
         later = node if state is None else self.nodes[state]
+        is_token = node.dtype.kind != "f" and reader is not None and reader.column not in (None, self.level.columns[0])
+        if is_token or not (node.role or self.sign(later) or later.shape or later.index in self.box_of):
+            return ()
         own = self.sign(node)
         if own in ("", "h"):  # whatever is carried may be called h from outside, also what is drawn as h′
             own = self.sign(later) or self._state_sign(later)
