@@ -296,7 +296,7 @@ def test_a_chain_without_names_is_cut_up():
 
 
 HOSTILE = [
-    "<b>&\"'</b>", "\\input{x}$%#_{}^~", "1 + 1", "naïve 🙂", "class", "sum", "t", "h_t", "dL", "x" * 10_000, "\n",
+    "<b>&\"'</b>", "\\input{x}$%#_{}^~", "1 + 1", "naïve 🙂", "Ω重", "class", "sum", "t", "h_t", "dL", "x" * 9999, "\n",
 ]  # fmt: skip
 
 
@@ -996,3 +996,29 @@ def test_whatever_differs_from_step_to_step_each_kind_of_step_is_written_once(pr
     for (stem, gradient), told in cases.items():
         inner = [at for at in told if not {0, 1, 2, last - 1, last, last + 1} & {*at} or len(at) > 2]
         assert len(inner) <= (4 if gradient else 2), (stem, told, str(found))
+
+
+def test_names_in_any_alphabet_are_readable(double):
+    names = {
+        "β": (r"\beta", "β"),
+        "重み": (r"\text{重み}", "重み"),
+        "Ω": (r"\Omega", "Ω"),
+        "été": (r"\text{été}", "été"),
+    }
+    for name, (latex, text) in names.items():
+        x = tg.tensor([1.0, 2.0], requires_grad=True, name=name)
+        line = viz.derive((x * x).sum()).lines[-1]
+        assert line.text == f"dL/d{text} = 2 * {text}" and line.latex.endswith(rf"2 \, {latex}")
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_tokens_by_their_numbers_are_given_to_each_step(several, double):
+    table, u = tg.tensor(tg.randn(4, 3).numpy(), requires_grad=True, name="E"), tg.randn(3, 3).requires_grad_()
+    h, loss, tokens = tg.zeros(1, 3), 0.0, [0, 3, 1, 2, 0]
+    for t in range(4):
+        h = tg.tanh((table[[tokens[t]]] if several else table[tokens[t]]) + h @ u)
+        loss = loss + cross_entropy(h @ table.T, [tokens[t + 1]])
+    found = viz.derive(loss)
+    assert_true(found)
+    lines = {line.text: line.steps for line in found.recurrence}
+    assert lines["h_t = tanh(E[given_t] + h_(t-1) @ W_hh)"] == (1, 2, 3, 4)

@@ -6,6 +6,7 @@ Both are written either with the numbers of the time steps or relative to a step
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Sequence, Set
 from itertools import pairwise
@@ -24,6 +25,10 @@ ROW = Symbol("row", None)  #: what an operation written as a matrix does somethi
 #: What counts with the time step, of the whole numbers in a formula.
 NOTHING, INDICES, COMPARED, EVERY_NUMBER = range(4)
 _COMPARISONS = (">", ">=", "<", "<=", "==", "!=")
+
+
+#: Greek capitals that are no Latin ones.
+_CAPITALS = {"gamma", "delta", "theta", "lambda", "xi", "pi", "sigma", "upsilon", "phi", "psi", "omega"}
 
 
 class Text:
@@ -363,14 +368,25 @@ def _letter(stem: str) -> tuple[str, list[str], str]:
         return ("W" if match[2] == "weight" else "b"), below + ([r"\leftarrow"] if match[5] else []), ""
     if match := re.fullmatch(r"([^\W\d_])(\d*)((?:_prime)*)(?:_(.+?))??(_reverse)?", stem):  # of `vocabulary.Name.text`
         letter, number, primes, tail, back = match.groups()
-        letter = rf"\overleftarrow{{{letter}}}" if back else letter
+        letter = rf"\overleftarrow{{{_sign(letter)}}}" if back else _sign(letter)
         if match[1] in "Wb" and not tail:  # W1 and W2 have no other name
             return letter, [number] if number else [], ""
         ends = match[1] in "Wb" and re.fullmatch(r"[a-z][hy]\d*", tail or "")  # one letter for where from, and where to
         below = [] if not tail else [tail if ends else _words(tail)]
         return letter, below, r"\prime" * (len(primes) // 6) + (f"({number})" if number else "")
     head, _, tail = stem.partition("_")
-    return (head if len(head) == 1 else _words(head)), [_words(tail)] if tail else [], ""
+    return _sign(head), [_words(tail)] if tail else [], ""
+
+
+def _sign(name: str) -> str:
+    r"""A letter, one of another alphabet by its command, ``\beta``; any longer name as text."""
+    kind = unicodedata.name(name, "").split(" ") if len(name) == 1 else []
+    if kind[:1] == ["GREEK"] and kind[2:3] == ["LETTER"] and len(kind) == 4 and kind[3] != "OMICRON":
+        small = kind[3].lower().replace("lamda", "lambda")
+        command = small if kind[1] == "SMALL" else small.capitalize()
+        if kind[1] == "SMALL" or small in _CAPITALS:
+            return f"\\{command}"
+    return name if len(name) == 1 and name.isascii() else _words(name)
 
 
 def _base(text: str) -> str:

@@ -354,6 +354,7 @@ _FORMULAS: dict[tg.Primitive, Callable[[Reader, tg.Node, list[Expression], Shape
     P.reshape: lambda _, node, args, shapes: e.reshaped(args[0], shapes[0], node.shape),
     P.broadcast_to: lambda _, _node, args, _shapes: args[0] if e.is_number(args[0]) else None,
     DETACH: lambda _, node, args, shapes: e.reshaped(Apply("detach", (args[0],), {}, shapes[0]), shapes[0], node.shape),
+    P.concat: lambda _, _node, args, _shapes: args[0] if len(args) == 1 and not e.is_number(args[0]) else None,
     P.matmul: Reader._matmul,
     P.linear: Reader._linear,
     P.where: Reader._where,

@@ -13,7 +13,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.bptt.state_rows import StateRow, state_rows
 from tinygrad_rnn.errors import GraphError
 from tinygrad_rnn.graph import Ref
-from tinygrad_rnn.primitives import getitem, reshape
+from tinygrad_rnn.primitives import getitem, reshape, take
 from tinygrad_rnn.tensors import Array
 
 from ..graph.time_columns import operands, roles
@@ -99,7 +99,29 @@ class _Carried:
         self.begun: set[int] = set()  #: constants that are the beginning of one state
         for row in rows:
             _Standing(self, row).read_through()
+        self._name_tokens()
         self.places: list[int] = [0] * len(self.nodes)
+
+    def _name_tokens(self) -> None:
+        """Where every step looks up another row of a learned table, which one is what was given to it."""
+        told: dict[int, dict[int | None, list[tuple[int, str]]]] = defaultdict(lambda: defaultdict(list))
+        for node in self.known.nodes:
+            if node.op is getitem and len(node.attrs["index"]) == 1 and self.known.nodes[node.sources[0]].is_parameter:
+                (part,) = node.attrs["index"]
+                if isinstance(part, (int, np.ndarray)) and np.asarray(part).dtype.kind in "iu":
+                    told[node.sources[0]][node.scope.step].append((node.index, str(part)))
+        for table, steps in told.items():
+            if len({frozenset(row for _, row in own) for own in steps.values()}) < 2:
+                continue
+            for i in (i for step, own in steps.items() if step is not None for i, _ in own):
+                node, k = self.nodes[i], len(self.nodes)
+                rows = np.asarray(node.attrs["index"][0])
+                given = replace(
+                    node, index=k, op=None, operands=(), attrs={}, role=None, name=None, requires_grad=False
+                )
+                self.nodes.append(replace(given, value=rows, shape=rows.shape, dtype=rows.dtype))
+                self.nodes[i] = replace(node, op=take, operands=(Ref(table), Ref(k)), attrs={})
+                self.copied.append(i)
 
     def graph(self) -> tg.Graph:
         """The graph; ``places`` then says where in it each of the nodes is."""

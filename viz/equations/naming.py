@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from itertools import count
@@ -139,7 +140,9 @@ def _other_stem(graph: tg.Graph, node: tg.Node, known: Known) -> tuple[str, tupl
 
 
 def _identifier(text: str) -> str:
-    return re.sub(r"\W", "_", text[:NAME_LIMIT], flags=re.ASCII)
+    """The text as Python has names, in whatever alphabet."""
+    plain = unicodedata.normalize("NFKC", text[:NAME_LIMIT])
+    return "".join(c if f"_{c}".isidentifier() else "_" for c in plain)
 
 
 def _is_called(name: str) -> bool:
