@@ -103,7 +103,7 @@ class _Carried:
         self.places: list[int] = [0] * len(self.nodes)
 
     def _name_tokens(self) -> None:
-        """Where every step looks up another row of a learned table, which one is what was given to it."""
+        """Give each step the number of the row of a learned table that it looks up, if steps look up others."""
         told: dict[int, dict[int | None, list[tuple[int, str]]]] = defaultdict(lambda: defaultdict(list))
         for node in self.known.nodes:
             if node.op is getitem and len(node.attrs["index"]) == 1 and self.known.nodes[node.sources[0]].is_parameter:
