@@ -56,13 +56,13 @@ def rnn_by_hand(p, x, up, mistake=""):
 
 
 MISTAKES = {
-    "no carry": "At every step, what h receives from the linear in a of the next step is missing.",
+    "no carry": "At every step, what h receives from linear(h, U) of the next step is missing.",
     "sigmoid": "At every step, at h the derivative of tanh is taken to be σ'",
-    "new h": "what U receives from the linear in a uses h of the step after",
-    "overwritten": "At every step but the first, what U receives from the linear in a is missing.",
-    "first skipped": "At the first step only, what W receives from the linear in a is missing.",
+    "new h": "what U receives from linear(h, U) uses h of the step after",
+    "overwritten": "At every step but the first, what U receives from linear(h, U) is missing, as with",
+    "first skipped": "At the first step only, what W receives from linear(x, W) is missing.",
     "one row": "Every bias is not un-broadcast",
-    "transposed": "what h receives from the linear in a of the next step uses U transposed",
+    "transposed": "what h receives from linear(h, U) of the next step uses U transposed",
 }
 
 

@@ -12,6 +12,7 @@ from .errors import DataError
 
 if TYPE_CHECKING:
     from .diagnosis.edited_walks import Edit, Record
+    from .graph import Graph
 
 
 class Drawing(Protocol):
@@ -21,6 +22,9 @@ class Drawing(Protocol):
 
     def render(self, what: Any, path: Any = None, **options: Any) -> Any:
         """A picture of a loss or a graph, written to ``path``."""
+
+    def marks(self, graph: Graph) -> list[str]:
+        """Marks behind nodes' names that tell them from another cell's, such as ⁽²⁾: one a node, or nothing."""
 
 
 _found: Callable[[], Any] | None = None

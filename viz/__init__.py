@@ -45,5 +45,6 @@ else:
             ".debugger.side_by_side": "SideBySide",
             ".equations": "derive",
             ".gradient_flow": "flow",
+            ".graph.value_names": "marks",
         },
     )

@@ -111,6 +111,7 @@ def _diagnosed(
         few,
         pairs,
         search.place(wrong),
+        search.scene.names.cells(" ".join(edit.words for edit in edits)),
         record.attempts.failed,
         partial(drawing().SideBySide, record, edits[0]) if edits else None,
     )

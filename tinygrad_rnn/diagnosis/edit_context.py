@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import permutations
@@ -15,15 +16,15 @@ from .alike_cells import Cell, alike_cells, place_of
 from .edited_walks import Edit, Record, Rule, Use, scaled
 from .repeated_operations import families, times
 from .stand_ins import StandIns
-from .student_names import Names, bracketed
+from .student_names import MARKS, Names, as_written, bracketed
 
 Family = list[Node]
 #: a value in an edit's words, perhaps to stand in brackets
 PLACE = re.compile(r"⟦(\(?)(\d+)⟧")
 #: what tells values apart that are called the same
 APART = re.compile(r", number \d+")
-#: what tells the names of layers, or of calls, apart
-NUMBER = re.compile(r"(?<=[^\W\d])\d+| of call \d+")
+#: what tells the names of layers, or of cells, apart
+NUMBER = re.compile(rf"(?<=[^\W\d])\d+|{MARKS.pattern}")
 
 
 class Scene:
@@ -134,6 +135,15 @@ class Scene:
                     factors.setdefault(1 / x, f"divided by {x:g}, a number of the forward pass")
         factors.pop(1.0, None)
         return factors
+
+    def multiplied(self, edit: Edit, factor: float) -> str:
+        """Words for a factor that has no name; of a quotient, if there is one, which other number divides."""
+        nodes = [self.record.nodes[index] for index, _ in edit.uses]
+        divisors = {n.operands[1] for n in nodes if n.op is not None and n.op.infix == "/"}
+        divisor = divisors.pop() if len(divisors) == 1 and len({n.op for n in nodes}) == 1 else None
+        if isinstance(divisor, (int, float)) and abs((n := round(divisor / factor)) - divisor / factor) <= 1e-9 < n:
+            return f"divided by {n} instead of {divisor:g}"
+        return f"multiplied by {as_written(factor)}"
 
     @cached_property
     def pieces(self) -> dict[int, int]:
@@ -294,9 +304,12 @@ class Scene:
     def missing(self, family: Family, slot: int) -> Iterator[Edit]:
         """Edits that drop what a use sends; `Search.measured` tries other factors than 0 from these."""
         subject = self.subject(family, slot)
+        operand = family[0].operands[slot]
+        weight = isinstance(operand, Ref) and self.record.nodes[operand.index].op is None
         for when, at, price in times(len(family), windows=True):
             uses = {(family[t].index, slot): scaled(0.0) for t in at}
-            yield Edit(f"{when}, {subject} is missing.", uses, cost=price, scaling=f"{when}, {subject}")
+            sign = ", as with = instead of +=" if weight and at == list(range(1, len(family))) else ""
+            yield Edit(f"{when}, {subject} is missing{sign}.", uses, cost=price, scaling=f"{when}, {subject}")
 
     # Names -----------------------------------------------------------------------------------------------
 
@@ -320,19 +333,19 @@ class Scene:
         return f"⟦{family[-1].index}⟧"
 
     def called(self, node: Node) -> str:
-        """The name of a value, with the number of the call if a function called several times made it."""
-        name, number = self.names.of(node), self.place.get(node.index, (-1, 0))[0]
-        call, first = self.calls.get(number, (0, None))
-        same = call > 1 and first is not None and self.names.of(first[-1]) == name
-        return f"{name} of call {call}" if same else name
+        """The name of a value, with its cell if a value of another one has the same name."""
+        name = self.names.of(node)
+        path = node.scope.path if len(self._cells_of.get(name, ())) > 1 else ()
+        return f"{name} in {'.'.join(path)}" if path else name
 
-    def apart(self, one: Family, two: Family) -> tuple[str, str]:
-        """The names of two values, with their module paths if the names alone are equal."""
-        names = self.named(one[-1]), self.named(two[-1])
-        places = ".".join(one[0].scope.path), ".".join(two[0].scope.path)
-        if self.called(one[-1]) != self.called(two[-1]) or places[0] == places[1]:
-            return names
-        return f"{names[0]} of {places[0] or 'the top level'}", f"{names[1]} of {places[1] or 'the top level'}"
+    @cached_property
+    def _cells_of(self) -> dict[str, set[tuple[str, ...]]]:
+        """The cells that have a value of a name, by name."""
+        found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+        for family in self.all_families:
+            if family[-1].op is not None and family[-1].scope.step is not None:
+                found[self.names.of(family[-1])].add(family[-1].scope.path)
+        return found
 
     def name_of(self, node: Node, slot: int) -> str:
         """The name of an operand, or the number that it is."""

@@ -272,7 +272,7 @@ def _also_to_another(scene: Scene) -> Iterator[Edit]:
                 seeds = {n.index: np.asarray(sum(parts)) for n, parts in zip(two, order, strict=True) if parts}
                 if any(index not in record.truth.gradients for index in seeds):
                     continue
-                names = scene.apart(two, one)
+                names = scene.named(two[-1]), scene.named(one[-1])
                 words = f"what {names[1]} receives from outside of its recurrence{how}"
                 yield Edit(f"{names[0]} also receives {words}.", seeds=seeds, cost=1.2)
                 mine = _outside(scene, two)
@@ -302,7 +302,7 @@ def _carry_of_another(scene: Scene) -> Iterator[Edit]:
         }
         if parts and scene.states[one][0].shape == scene.states[two][0].shape:
             lost: dict[Use, Rule] = {use: scaled(0.0) for uses in mine.values() for use in uses}
-            names = scene.apart(scene.states[one], scene.states[two])
+            names = scene.named(scene.states[one][-1]), scene.named(scene.states[two][-1])
             text = f"At every step, {names[0]} receives what {names[1]} should of the step after, not its own."
             yield Edit(text, lost, parts=parts, cost=1.2)
 

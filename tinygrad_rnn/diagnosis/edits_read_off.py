@@ -225,10 +225,12 @@ def _another_array(scene: Scene) -> Iterator[Edit]:
         true = record.gradient(leaf.index)
         if given is None or norm(given - true) <= RIGHT * norm(true) or not _tells(given):
             continue
+        steps = {record.nodes[user].scope.step for user, _ in record.users[leaf.index]}
         for node in record.nodes:
             if node.shape != leaf.shape or node.index == leaf.index or node.dtype.kind != "f":
                 continue
             at = f" of step {node.scope.step + 1}" if node.scope.step is not None else ""
+            at += " alone, as with = instead of +=" if at and len(steps) > 1 else ""
             for what, value in (("gradient", record.gradient(node.index)), ("value", record.values[node.index])):
                 if norm(given - value) <= NEAR * norm(given):
                     text = f"{scene.named(leaf)} was given the {what} of {scene.named(node)}{at}."

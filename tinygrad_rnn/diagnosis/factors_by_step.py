@@ -18,6 +18,7 @@ from .edited_rules import Valued
 from .edited_walks import Edit, Rule, Use
 from .row_numbers import one_hot
 from .rules_as_text import with_factor
+from .student_names import as_written
 
 if TYPE_CHECKING:
     from .edit_context import Family, Scene
@@ -48,39 +49,57 @@ def of_each_step(search: Search) -> Iterator[Edit]:
             for tried, factor in zip(some, factors, strict=True):
                 uses |= {use: with_factor(rule, float(factor)) for use, rule in tried.edit.uses.items()}
             counted = _counts(search.scene, factors)
-            text = ", ".join(f"{f:.4g}" for f in factors)
-            words = f"{subject[:1].upper()}{subject[1:]} has a factor of its own at every step"
-            yield Edit(f"{words}: {text}{counted}.", uses, cost=1.45)
+            words = f"{subject[:1].upper()}{subject[1:]}"
+            if few := _at_few_steps(factors):
+                words = f"{words} is {few}"
+            else:
+                text = ", ".join(f"{f:.4g}" for f in np.round(factors, 9))
+                words = f"{words} has a factor of its own at every step: {text}"
+            yield Edit(f"{words}{counted}.", uses, cost=1.45)
+
+
+def _at_few_steps(factors: Array) -> str:
+    """Words for what is right at most steps: ``missing at steps 1 and 2, and multiplied by 0.5 at step 4``; else ""."""
+    at: dict[float, list[str]] = {}
+    for step, factor in enumerate(np.round(factors, 9), 1):
+        at.setdefault(float(factor), []).append(str(step))
+    if len(at) > 3 or not at.pop(1.0, []):
+        return ""
+    how = {factor: "missing" if not factor else f"multiplied by {as_written(factor)}" for factor in at}
+    where = {k: f"steps {', '.join(v[:-1])} and {v[-1]}" if len(v) > 1 else f"step {v[0]}" for k, v in at.items()}
+    return ", and ".join(f"{how[factor]} at {where[factor]}" for factor in at)
 
 
 def _counts(scene: Scene, factors: Array) -> str:
     """Words for these factors, if they are known numbers; else ""."""
     n = len(factors)
-    if np.all((np.abs(factors) < 1e-9) | (np.abs(factors - 1) < 1e-9)):
-        return ", so it is missing at some of them"
-    known: dict[str, Array] = {
-        "the number of the step": np.arange(1.0, n + 1),
-        "the number of steps that are left": np.arange(float(n), 0, -1),
-    }
+    known: list[tuple[str, Array]] = [
+        ("the number of the step", np.arange(1.0, n + 1)),
+        ("the number of steps that are left", np.arange(float(n), 0, -1)),
+    ]
     for family in scene.all_families:
-        for slot, x in enumerate(family[0].operands):
-            line = scene.line(family, slot) if isinstance(x, Ref) and len(family) == n else None
-            for index in line or []:
-                value = scene.record.values[index]
-                if np.size(value) < 2 or scene.record.nodes[index].requires_grad:
-                    break
-            else:
-                if line:
-                    counts = np.array([np.count_nonzero(scene.record.values[index]) for index in line], float)
-                    known.setdefault("the number of rows that count at that step", counts)
-    for words, numbers in known.items():
-        for how, values in (("divided by", 1 / np.maximum(numbers, 1e-9)), ("multiplied by", numbers)):
-            ratio = factors / values
-            if np.ptp(numbers) and np.ptp(ratio) <= 1e-6 * np.abs(ratio).max():
-                return f". It is {how} {words}"
+        for slot, x in enumerate(family[0].operands if len(family) == n else ()):
+            if isinstance(x, Ref) and (line := scene.line(family, slot)):
+                values = [scene.record.values[i] for i in line if not scene.record.nodes[i].requires_grad]
+                if len(values) == n and all(np.size(value) > 1 for value in values):
+                    counts = np.array([np.count_nonzero(value) for value in values], float)
+                    known.append(("the number of rows that count at that step", counts))
+            elif not isinstance(x, Ref) and family[0].op is not None and family[0].op.infix == "*":
+                other = scene.said(scene.name_of(family[-1], 1 - slot))
+                numbers = np.array([node.operands[slot] for node in family], float)
+                known.append((f"the number that {other} is multiplied with at that step", numbers))
+    for words, numbers in known:
+        forms: dict[str, Array] = {f"It is multiplied by {words}": numbers}
+        if np.all(numbers):
+            forms[f"It is divided by {words}"] = 1 / numbers
+            forms[f"It is as if {words} were that counted from the other end"] = numbers[::-1] / numbers
+        for text, numbers in forms.items():
+            share = np.vdot(numbers, factors) / np.vdot(numbers, numbers)
+            if np.ptp(numbers) and np.abs(factors - share * numbers).max() <= 1e-6 * np.abs(factors).max():
+                return f". {text}"
     ratios = factors[1:] / np.where(factors[:-1] == 0, np.nan, factors[:-1])
     if n > 2 and np.ptp(ratios) <= 1e-6 * np.abs(ratios).max():
-        return f": each {ratios[0]:.4g} times the one before"
+        return f": each {as_written(float(ratios[0]))} times the one before"
     return ""
 
 

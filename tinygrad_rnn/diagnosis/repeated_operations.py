@@ -194,8 +194,8 @@ def times(count: int, *, windows: bool = False) -> Iterator[tuple[str, list[int]
     if not windows:
         return
     for t in every if count > 2 else ():
-        words = "first" if t == 0 else "last" if t == count - 1 else f"{t + 1}th"
-        yield f"At every step but the {words}", [s for s in every if s != t], 1.4
+        words = "the first" if t == 0 else "the last" if t == count - 1 else f"step {t + 1}"
+        yield f"At every step but {words}", [s for s in every if s != t], 1.4
     for t in range(2, count - 1):
         yield f"Up to step {t} of {count}, counted from the first", every[:t], 1.6
         yield f"From step {t + 1} of {count} on", every[t:], 1.6

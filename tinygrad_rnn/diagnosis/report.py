@@ -43,6 +43,7 @@ class Diagnosis:
     few_digits: str = ""  #: with how many digits it was given, if these are too few to tell
     pairs: str = ""  #: which pairs of edits were tried
     place: str = ""  #: where along the walk the first wrong leaf is
+    cells: str = ""  #: which cells the marks in the edits' words stand for
     failed: list[str] = field(default_factory=list)  #: what was not tried, as the search itself ended there in an error
     _sides: Callable[[], Any] | None = field(default=None, repr=False)
 
@@ -79,6 +80,7 @@ class Diagnosis:
         lines = [first.words]
         if first.term:
             lines.append(f"In the equations, with steps counted from 1: {first.term}.")
+        lines += [self.cells] if self.cells else []
         if others:
             lines.append("The same numbers come from:")
             lines += ["- " + edit.words.replace("\n", " ") for edit in others[:LISTED]]

@@ -327,9 +327,8 @@ class Search:
             factor += step * above / below
             if abs(step * above / below) < 1e-15:
                 break
-        for edit in self._with_factors(tried, factor):
-            known = not edit.words.endswith(f"multiplied by {_number(factor)}.")
-            if (trust or known) and (found := self.verified(edit)):
+        for edit in self._with_factors(tried, factor, trust):
+            if found := self.verified(edit):
                 return found
         return []
 
@@ -406,12 +405,12 @@ class Search:
                 found += self._scaled_beside(self.tried[a], scaling[b], self.tried[a].sketch + scaling[b].sketch)
         return found
 
-    def _with_factors(self, tried: Tried, factor: float) -> Iterator[Edit]:
+    def _with_factors(self, tried: Tried, factor: float, unnamed: bool = True) -> Iterator[Edit]:
         """An edit by which something is missing with ``factor`` instead: as one with a name, and as the number."""
         known = next((k for k in self.scene.factors if abs(factor - k) <= 1e-6 * abs(k)), None)
         for value, words, price in (
             (known, self.scene.factors.get(known or 0.0, ""), 0.3),
-            (factor, f"multiplied by {_number(factor)}", 0.6),
+            (factor if unnamed else None, self.scene.multiplied(tried.edit, factor), 0.6),
         ):
             if value is not None:
                 edit = rescaled(tried.edit, value)
@@ -493,13 +492,3 @@ def rescaled(edit: Edit, factor: float) -> Edit:
     uses: dict[Use, Rule] = {use: with_factor(rule, factor) for use, rule in edit.uses.items()}
     leaves = {i: replace(r, factor=factor) for i, r in edit.leaves.items() if isinstance(r, TimesLeaf)}
     return replace(edit, uses=uses, leaves=dict[int, Rewrite](leaves), scaling=None)
-
-
-def _number(factor: float) -> str:
-    return (
-        f"1 + {factor - 1:.3g}"
-        if 0 < factor - 1 < 1e-3
-        else f"1 − {1 - factor:.3g}"
-        if 0 < 1 - factor < 1e-3
-        else f"{factor:.9g}"
-    )

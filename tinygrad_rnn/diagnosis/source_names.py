@@ -15,24 +15,18 @@ from typing import Any
 from ..tensors import Tensor
 from .student_names import LONGEST
 
-#: of an array that is made a tensor in place, the array is meant
-MADE = re.compile(r"(?:\w+\.)?(?:tensor|as_tensor|asarray|array)\((.*)\)")
+_TWICE = r"\((?:[^()]|\([^()]*\))*\)"
+#: of an array that is made a tensor in place, also by a function of the program, the array is meant
+MADE = re.compile(rf"(?:\w+\.)?(?:tensor|as_tensor|asarray|array)\((.*)\)|\w+\(((?:[^()]|{_TWICE})*)\)")
 COMPREHENSIONS = ("<genexpr>", "<listcomp>")
 
 
 def constants(tensors: Mapping[int, Tensor], places: Mapping[int, Any]) -> Iterator[tuple[int, str]]:
     """Serial numbers of constants that operators read, and what stands for them in the program: ``m``, ``1 - m``."""
     for serial, (code, instruction) in places.items():
-        op, operands = tensors[serial].op, tensors[serial].operands
-        longest = LONGEST // 2 if op is not None and op.kind == "contraction" else LONGEST  # else an input is just x
+        operands = tensors[serial].operands
         for x, text in zip(operands, operand_texts(code, instruction), strict=False):
-            if (
-                isinstance(x, Tensor)
-                and x.op is None
-                and not x.requires_grad
-                and len(operands) == 2
-                and 0 < len(text) <= longest
-            ):
+            if isinstance(x, Tensor) and x.op is None and not x.requires_grad and len(operands) == 2 and text:
                 yield x.serial, text
 
 
@@ -63,7 +57,9 @@ def _text(code: CodeType, line: dis.Instruction) -> str:
     source = linecache.getline(code.co_filename, at.lineno).encode()
     text = source[at.col_offset : at.end_col_offset].decode(errors="replace")
     if (inner := MADE.fullmatch(text)) is not None:
-        text = inner[1]
+        text = inner[1] or inner[2] or text
+    if len(text) > LONGEST:
+        text = re.sub(r"\(.*\)", "(...)", text)
     return text.replace(" - ", " − ") if len(text) <= LONGEST else ""
 
 

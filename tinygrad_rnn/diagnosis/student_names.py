@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from ..draw_hook import drawing
 from ..graph import Node, Ref
+from ..primitives import cross_entropy
 
 if TYPE_CHECKING:
     from .edited_walks import Edit, Record, Use
@@ -14,6 +19,12 @@ if TYPE_CHECKING:
 INFIX = {"+": "+", "-": "−", "*": "⊙", "/": "/", "@": "@"}
 #: longer than this, an expression is only called by its operation
 LONGEST = 22
+#: longer than this, a part of an expression is written …
+LONGEST_PART = 14
+THE_LOSS = "the loss"
+WHOLE = (THE_LOSS, "the part ", "the targets")  #: how names begin of which nothing more needs to be said
+#: what is in brackets, and what tells cells apart
+INSIDE, MARKS = re.compile(r"[(\[][^()\[\]]*[)\]]"), re.compile(r"⁽\w+⁾[←→]?|[←→]")
 #: a gradient of more terms than this is a sum over steps
 TERMS = 4
 
@@ -48,7 +59,32 @@ def _is_cut(node: Node) -> bool:
 
 def bracketed(name: str) -> str:
     """``name`` in brackets if it needs them within a formula."""
-    return f"({name})" if " " in name else name
+    outside = name
+    while (less := INSIDE.sub("", outside)) != outside:
+        outside = less
+    return f"({name})" if " " in outside else name
+
+
+def _cell(mark: str) -> str:
+    return mark.rstrip("←→") or mark
+
+
+def as_written(number: float) -> str:
+    """A number as a person writes it: 1.5, 7/8, 1/√3, 1 + 1e-06."""
+    if abs(number - round(number, 2)) <= 1e-12:
+        return f"{round(number, 2) + 0.0:g}"
+    if 0 < abs(number - 1) < 1e-3:
+        return f"1 {'+' if number > 1 else '−'} {abs(number - 1):.3g}"
+    for sign, power in (("", number), ("√", number * abs(number))):
+        ratio = Fraction(power).limit_denominator(64)
+        if abs(ratio - power) <= 1e-9 * abs(power) and abs(ratio.numerator) <= 64:
+            above = f"{sign}{ratio.numerator}" if ratio.numerator > 1 else f"{ratio.numerator}"
+            return f"{above}/{sign}{ratio.denominator}" if ratio.denominator > 1 else above
+    return f"{number:.9g}"
+
+
+def _width(name: str) -> int:
+    return len(MARKS.sub("", name))
 
 
 class Names:
@@ -57,70 +93,123 @@ class Names:
     def __init__(self, record: Record) -> None:
         self.record = record
         self.states: dict[int, str] = {}  #: states that the program gives no name: c where it begins with c0
+        nothing = [""] * len(record.nodes)
+        self.marks = record.attempts.value("names of cells", lambda: drawing().marks(record.graph), nothing)
         self._known: dict[int, str] = {}
 
     def leaf(self, leaf: Node) -> str:
         """The name that the user gave it."""
-        return leaf.name or self.record.texts.get(leaf.index) or leaf.role or f"the leaf of shape {leaf.shape}"
+        text = self.record.texts.get(leaf.index, "")
+        if leaf.role == "x" and len(text) > LONGEST // 2:
+            text = ""  # it is just x
+        if said := leaf.name or text or leaf.role:
+            return said
+        if any(slot and self.record.nodes[user].op is cross_entropy for user, slot in self.record.users[leaf.index]):
+            return "the targets"
+        return f"the {'parameter' if leaf.requires_grad else 'array'} of shape {leaf.shape}"
 
     def operand(self, node: Node, slot: int) -> str:
         """The name of an operand, or the number that it is."""
         operand = node.operands[slot]
-        return self.of(self.record.nodes[operand.index]) if isinstance(operand, Ref) else f"{operand:g}"
+        return self._short(self.record.nodes[operand.index]) if isinstance(operand, Ref) else f"{operand:g}"
 
     def of(self, node: Node) -> str:
-        """The name of a value: its role, else a short expression, else its operation."""
+        """The name of a value: its variable, else a short expression, else its operation; and what it is a part of."""
+        name = self._short(node)
+        if "…" in name or (name.startswith("the ") and not name.startswith(WHOLE)):
+            around = self._around(node)
+            known = re.search(rf"(?<!\w){re.escape(around)}(?!\w)", name)
+            return f"{name} in {around}" if around and not known else name
+        return name
+
+    def _around(self, node: Node) -> str:
+        """The part of its cell, or the first value with a name that is made of this one."""
+        if node.scope.part:
+            return f"{node.scope.part}{self.marks[node.index]}"
+        pending, found = [node.index], {node.index}
+        for index in pending:
+            for user, _ in self.record.users[index]:
+                if self.record.nodes[user].role:
+                    return self._short(self.record.nodes[user])
+                pending += [user] if user not in found else []
+                found.add(user)
+        return ""
+
+    def _short(self, node: Node) -> str:
         if node.index not in self._known:
-            self._known[node.index] = self._of(node)
+            self._known[node.index] = self._made(node)
         return self._known[node.index]
 
-    def _of(self, node: Node) -> str:
+    def _made(self, node: Node) -> str:
         if node.op is None:
             return self.leaf(node)
         if node.role or node.index in self.states:
-            return node.role or self.states[node.index]
-        if node.op.name in ("getitem", "take") and isinstance(node.operands[0], Ref) and node.scope.step is not None:
-            source = self.record.nodes[node.operands[0].index]
-            if source.op is None and (source.role or source.name):
-                return f"{self.leaf(source)}_t" if _moves_on(self.record, node) else f"{self.leaf(source)}{_cut(node)}"
-        if node.op.name == "getitem" and isinstance(node.operands[0], Ref):
-            source = self.record.nodes[node.operands[0].index]
-            inside = next((r for user, _ in self.record.users[node.index] if (r := self.record.nodes[user].role)), None)
-            if source.op is not None and source.role and inside:
-                return f"the part of {source.role} in {inside}"
-        if node.op.name == "permute" and len(self.operand(node, 0)) < LONGEST:
-            return f"{bracketed(self.operand(node, 0))}ᵀ"
-        if node.op.infix in INFIX and len(node.operands) == 2:
-            parts = [self._part(node, slot) for slot in (0, 1)]
-            if set(parts) != {"…"} and sum(map(len, parts)) <= LONGEST:
-                return f"{parts[0]} {INFIX[node.op.infix]} {parts[1]}"
-        if (text := self._of_parts(node)) and len(text) <= LONGEST + 6:
-            return text
-        users = [self.record.nodes[user] for user, _ in self.record.users[node.index]]
-        inside = next((u.role for u in users if u.role), None)
-        part = node.scope.part or inside
-        return f"the {node.op.name}" + (f" in {part}" if part else "")
+            return f"{node.role or self.states[node.index]}{self.marks[node.index]}"
+        last = node.index in self.record.graph.outputs
+        text = self._read(node) or (self._of_two(node) if node.op.infix in INFIX else self._of_parts(node))
+        return text if text and not (last and "…" in text) else THE_LOSS if last else f"the {node.op.name}"
 
-    def _of_parts(self, node: Node) -> str:
-        """The name of a power, or of what moves or joins values, from their names; "" if these are not short."""
-        op = node.op
-        assert op is not None
-        names = [self.operand(node, slot) for slot in range(len(node.operands)) if isinstance(node.operands[slot], Ref)]
-        if any(name.startswith("the ") or "…" in name for name in names):
+    def _read(self, node: Node) -> str:
+        """The name of what a step reads of a sequence, x_t, or one gate of all gates' values; else ""."""
+        if node.op is None or node.op.name not in ("getitem", "take"):
             return ""
-        if op.name in ("concat", "stack"):
-            return f"all {names[0]}" if len(set(names)) == 1 and len(names) > 2 else f"[{', '.join(names)}]"
-        if op.name == "getitem" and _is_cut(node):
-            return f"{bracketed(names[0])}{_cut(node)}"
-        if op.name == "pow" and len(names) == 1:
-            return f"{bracketed(names[0])}^{self.operand(node, 1)}"
-        return f"{names[0]}, reshaped" if op.name in ("reshape", "broadcast_to") else ""
+        source = self.record.nodes[node.sources[0]]
+        if source.op is None and (source.role or source.name) and node.scope.step is not None:
+            return f"{self.leaf(source)}_t" if _moves_on(self.record, node) else f"{self.leaf(source)}{_cut(node)}"
+        inside = next((r for user, _ in self.record.users[node.index] if (r := self.record.nodes[user].role)), None)
+        whole, part = source.role or source.scope.part, inside or node.scope.part
+        if source.op is None or not whole or not part:
+            return ""
+        return f"the part of {whole}{self.marks[source.index]} in {part}{self.marks[node.index]}"
+
+    def _of_two(self, node: Node) -> str:
+        """``a + b`` if that is short, and Σ loss for what one line adds up, a value more at every step."""
+        assert node.op is not None and node.op.infix is not None
+        first, *more = (self.record.nodes[index] for index in node.sources)
+        if node.op.infix in "+-" and more and more[0].role and (first.op, first.site) == (node.op, node.site):
+            before = self.record.nodes[first.sources[-1]]
+            if before.role == more[0].role and (before.scope.step is None or before.scope.step != more[0].scope.step):
+                return f"Σ {self._short(more[0])}"
+        parts = [self._part(node, slot) for slot in (0, 1)]
+        short = set(parts) != {"…"} and sum(map(_width, parts)) <= LONGEST
+        return f"{parts[0]} {INFIX[node.op.infix]} {parts[1]}" if short else ""
 
     def _part(self, node: Node, slot: int) -> str:
         name = self.operand(node, slot)
-        if name.startswith("the ") or len(name) > LONGEST // 2:
-            return "…"
-        return bracketed(name)
+        return "…" if name.startswith("the ") or _width(name) > LONGEST_PART else bracketed(name)
+
+    def _of_parts(self, node: Node) -> str:
+        """The name of a function, or of what moves or joins values, from their names; "" if it is not short."""
+        op, operands = node.op, [self.record.nodes[index] for index in node.sources]
+        assert op is not None
+        names = [self._short(x) for x in operands if x.requires_grad or x.role or x.name]
+        if not names or any(name.startswith("the ") or "…" in name for name in names):
+            return ""
+        first = bracketed(names[0])
+        if op.joins:
+            text = f"all {names[0]}" if len(set(names)) == 1 and len(names) > 2 else f"[{', '.join(names)}]"
+        elif op.name in ("getitem", "take"):
+            text = f"{first}{_cut(node) if op.name == 'getitem' and _is_cut(node) else '[…]'}"
+        elif op.name == "pow" and len(names) == 1:
+            text = f"{first}^{self.operand(node, 1)}"
+        elif op.kind == "movement":
+            text = f"{first}ᵀ" if op.name == "permute" else f"reshaped {first}"
+        else:
+            text = f"{op.name}({', '.join(names[:2] if op.name == 'linear' else names)})"
+        return text if _width(text) <= LONGEST + 6 else ""
+
+    def cells(self, words: str) -> str:
+        """The cells whose values have the marks that are in ``words``, told by weights that they alone have."""
+        weights: dict[str, dict[str, None]] = defaultdict(dict)
+        for node in self.record.nodes:
+            leaves = (self.record.nodes[index] for index in node.sources if self.marks[node.index])
+            weights[_cell(self.marks[node.index])] |= {x.name: None for x in leaves if x.name and x.requires_grad}
+        told = []
+        for mark in dict.fromkeys(map(_cell, MARKS.findall(words))):
+            others = {name for other, names in weights.items() if other != mark for name in names}
+            if own := [name for name in weights[mark] if name not in others]:
+                told.append(f"{mark} is the cell with {' and '.join(own[:2])}")
+        return f"{', '.join(told)}." if told else ""
 
     # Equations -------------------------------------------------------------------------------------------
 

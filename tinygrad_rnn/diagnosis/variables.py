@@ -35,8 +35,8 @@ def variables(loss: Tensor) -> tuple[dict[int, str], dict[int, Any]]:
             places[serial] = code, _start(code, instruction)
             if id(code) not in codes:
                 codes[id(code)] = _stored(code)
-            if instruction in codes[id(code)]:
-                found[serial] = codes[id(code)][instruction]
+            if (name := codes[id(code)].get(instruction, "_")) != "_":
+                found[serial] = name
     made_at = list(places.items())
     for serial, name in (*returned(made_at), *of_comprehensions(made_at)):
         found.setdefault(serial, name)

@@ -36,6 +36,12 @@ def value_names(graph: Graph) -> dict[int, tuple[Name, ...]]:
     return ValueNames(level).by_node()
 
 
+def marks(graph: Graph) -> list[str]:
+    """Marks behind nodes' names that tell them from another cell's, such as ⁽²⁾: one a node, or nothing."""
+    names = ValueNames(collapse(graph, "gate"))
+    return [str(names.mark_of(node.scope.path)) for node in names.nodes]
+
+
 class ValueNames:
     """The names at one `Level` of detail."""
 
@@ -87,7 +93,7 @@ class ValueNames:
         for node in self.nodes:
             if node.role and not node.scope.backward and not (node.op is None and node.role in STATES):
                 step = None if node.scope.step is None else node.scope.step + 1
-                found[node.index] = (Name(self.sign(node), self.marks.get(node.scope.path, Mark()), step),)
+                found[node.index] = (Name(self.sign(node), self.mark_of(node.scope.path), step),)
         for box in self.level.boxes:
             if (box.main in found or not self.nodes[box.main].name) and (names := self.of(box)):
                 found[box.main] = names  # of an input the number, too
@@ -108,6 +114,12 @@ class ValueNames:
         """The letter the lecture uses for a node's role."""
         return vocabulary.letter(self.level.roles[node.index])
 
+    def mark_of(self, path: Path) -> Mark:
+        """The mark of a cell, or of what belongs to one as all cells within ``path`` have the same."""
+        within = [mark for cell, mark in self.marks.items() if cell[: len(path)] == path]
+        shared = within[0] if within and len({mark.number for mark in within}) == 1 else Mark()
+        return self.marks.get(path) or (shared if len({*within}) == 1 else Mark(shared.number))
+
     def is_part_of_the_loss(self, box: Box) -> bool:
         """True if it is the loss of no time step, nor called so, and the output is another number."""
         return box.main not in self.in_a_row and self._is_part(box)
@@ -120,21 +132,23 @@ class ValueNames:
 
     def _marks(self) -> dict[Path, Mark]:
         """The signs that tell each cell's states from others': a number, and an arrow for the direction."""
-        recurrent, letters = self.level.recurrent, dict[Path, set[str]]()
-        for box in self.box_of.values():
-            node = self.nodes[box.main]
-            letters.setdefault(node.scope.path, set()).add(self.sign(node) or self._state_sign(node))
-        often = Counter(letter for path in recurrent for letter in letters.get(path, ()))
-        forth = {path: tuple(part.removesuffix("_reverse") for part in path) for path in recurrent}
-        order = list(dict.fromkeys(forth.values()))
+        letters = {path: set[str]() for path in self.level.recurrent}
+        for node in (self.nodes[box.main] for box in self.box_of.values()):
+            letters.get(node.scope.path, set()).add(self.sign(node) or self._state_sign(node))
+        groups: list[set[str]] = []  #: letters of cells that have some in common: only these are told apart
+        for own in letters.values():
+            own |= set() if own else {"h"}
+            near = [group for group in groups if group & own]
+            groups = [group for group in groups if group not in near] + [own.union(*near)]
         found = dict[Path, Mark]()
-        for path, both in forth.items():
-            several = len(order) > 1 and any(often[letter] > 1 for letter in letters.get(path, "h"))
-            ways = path != both or any(other != path and forth[other] == path for other in recurrent)
-            found[path] = Mark(
-                order.index(both) + 1 if several else 0, "" if not ways else "→" if path == both else "←"
-            )
-        return found
+        for group in groups:
+            cells = [path for path in self.level.recurrent if letters[path] & group]
+            forth = {path: tuple(part.removesuffix("_reverse") for part in path) for path in cells}
+            order, twins = list(dict.fromkeys(forth.values())), Counter(forth.values())
+            for path, both in forth.items():
+                arrow = "" if path == both and twins[both] == 1 else "→" if path == both else "←"
+                found[path] = Mark(order.index(both) + 1 if len(order) > 1 else 0, arrow)
+        return {path: found[path] for path in self.level.recurrent}
 
     def _state_sign(self, node: Node) -> str:
         """The letter of a state that nobody named: h, and with primes what else its cell carries."""
