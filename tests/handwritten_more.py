@@ -454,7 +454,7 @@ MISTAKES = [
     (
         "peep", "dc = dh * o * (1 - np.tanh(c) ** 2) + dc_next",
         "dc = dh * o * (1 - c ** 2) + dc_next", "tanh' with c itself",
-        "at the tanh in h the derivative of tanh is taken to be 1 − x² of the value before it",
+        "at tanh(c) the derivative of tanh is taken to be 1 − x² of the value before it",
     ),
     (
         "peep", "dW += np.outer(da, z)",
@@ -464,12 +464,12 @@ MISTAKES = [
     (
         "gru", "dr = dan * hn",
         "dr = dan * h", "dr uses h, not hn",
-        "what r receives from r ⊙ … uses h of the step before where the getitem in n belongs",
+        "what r receives from r ⊙ … in n uses h of the step before where the part of ah in n belongs",
     ),
     (
         "gru", "dgh = np.concatenate([dar, daz, dan * r], 1)",
         "dgh = dgi", "reset gate forgotten in all of dgh",
-        "what the getitem in n receives from r ⊙ … lacks the factor r",
+        "what the part of ah in n receives from r ⊙ … in n lacks the factor r",
     ),
     (
         "gru", "dbhh += dgh.sum(0)",
@@ -479,12 +479,12 @@ MISTAKES = [
     (
         "gru", "dh = dgh @ p[\"Whh\"] + dh * z",
         "dh = dgi @ p[\"Whh\"] + dh * z", "r forgotten on the way to h",
-        "in what h receives from the linear in ah of the next step the derivative at r ⊙ … is forgotten",
+        "in what h receives from linear(h, Whh) of the next step the derivative at r ⊙ … in n is forgotten",
     ),
     (
         "gru", "dWhh += dgh.T @ h",
         "dWhh += dgi.T @ h", "r forgotten in Whh",
-        "in what Whh receives from the linear in ah the derivative at r ⊙ … is forgotten",
+        "in what Whh receives from linear(h, Whh) the derivative at r ⊙ … in n is forgotten",
     ),
     (
         "gru", "+ dh * z",
@@ -509,7 +509,7 @@ MISTAKES = [
     (
         "gru", "dan = dn * (1 - n * n)",
         "dan = dn * (1 - n * n) * r", "r where it does not belong",
-        "what … + (r ⊙ …) receives from n is multiplied with r",
+        "what … + (r ⊙ …) in n receives from n is multiplied with r",
     ),
     (
         "gru", "[dar, daz, dan], 1)",
@@ -539,7 +539,7 @@ MISTAKES = [
     (
         "att", "denc += w[:, :, None] * dctx[:, None, :]",
         "pass", "encoder states get nothing through the context",
-        "what enc receives from (w, reshaped) ⊙ enc is missing",
+        "what enc receives from (reshaped w) ⊙ enc is missing",
     ),
     (
         "att", "denc += dk @ Ua.T",
@@ -564,7 +564,7 @@ MISTAKES = [
     (
         "att", "dq = dk.sum(1)",
         "dq = dk.mean(1)", "mean over the source for a sum",
-        "what s @ Wa receives from s @ Wa, reshaped is divided by 4, the number of time steps",
+        "what s @ Wa receives from reshaped (s @ Wa) is divided by 4, the number of time steps",
     ),
     (
         "att", "dh = dh + denc[:, t]",
@@ -614,7 +614,7 @@ MISTAKES = [
     (
         "ln", "da = dxh / s + ds2 * 2 * (a - mu) / 4 + dmu / 4",
         "da = dxh / s", "mean and variance held constant",
-        "what a receives from the sum in mu and a − mu is missing: only that from a − mu is left",
+        "what a receives from sum(a) and a − mu is missing: only that from a − mu is left",
     ),
     (
         "ln", "+ ds2 * 2 * (a - mu) / 4",
@@ -624,12 +624,12 @@ MISTAKES = [
     (
         "ln", "+ dmu / 4",
         "", "mean held constant",
-        "what a receives from the sum in mu is missing",
+        "what a receives from sum(a) is missing",
     ),
     (
         "ln", "+ dmu / 4",
         "+ dmu", "1/n of the mean forgotten",
-        "what a receives from the sum in mu comes from the gradient of mu",
+        "what a receives from sum(a) comes from the gradient of mu",
     ),
     (
         "ln", "ds2 * 2 * (a - mu) / 4",
@@ -639,7 +639,7 @@ MISTAKES = [
     (
         "ln", "-0.5 / s ** 3",
         "-0.5 / s", "power of s wrong",
-        "what the sum in var receives from var is multiplied with var + 1e-05",
+        "what sum((a − mu)^2) receives from var is multiplied with var + 1e-05",
     ),
     (
         "ln", "dxh = dy * p[\"g\"]",
@@ -649,7 +649,7 @@ MISTAKES = [
     (
         "ln", "d[\"g\"] += (dy * xh).sum(0)",
         "d[\"g\"] += (dy * a).sum(0)", "dg with a, not normalized",
-        "what g receives from g ⊙ (a − mu) uses a where a − mu belongs and comes from the gradient of the div",
+        "what g receives from g ⊙ (a − mu) uses a where a − mu belongs and comes from the gradient of",
     ),
     (
         "ln", "ds2 * 2 * (a - mu) / 4",
@@ -669,12 +669,12 @@ MISTAKES = [
     (
         "ln", "dz = (sigmoid(z) - LY) / 3",
         "dz = (z - LY) / 3", "sigma forgotten in the loss",
-        "at the softplus the derivative of softplus is taken to be the function itself, of the value before it",
+        "at softplus(z) the derivative of softplus is taken to be the function itself, of the value before it",
     ),
     (
         "ln", "dmu = -dxh.sum(1, keepdims=True) / s",
         "dmu = dxh.sum(1, keepdims=True) / s", "sign of dmu",
-        "what a receives from the sum in mu is of the wrong sign",
+        "what a receives from sum(a) is of the wrong sign",
     ),
     (
         "ln", "dxh.sum(1, keepdims=True) / s",
@@ -684,37 +684,37 @@ MISTAKES = [
     (
         "ln", "dmu / 4",
         "dmu / 3", "divided by the batch instead of the width",
-        "what a receives from the sum in mu is multiplied by 4/3: divided by 3 instead of 4",
+        "what a receives from sum(a) is multiplied by 4/3: divided by 3 instead of 4",
     ),
     (
         "two", "dout = dx",
         "dout = dout + dx if k else dx", "output gradient also given to the lower layer",
-        "h of l0 also receives what h of l1 receives from outside of its recurrence",
+        "h⁽¹⁾ also receives what h⁽²⁾ receives from outside of its recurrence",
     ),
     (
         "two", "dx[t] = da @ p[f\"weight_ih_l{k}\"]",
         "dx[t] = da @ p[f\"weight_hh_l{k}\"] if k else 0", "W_hh for W_ih of the upper layer",
-        "what h receives from the linear in a uses weight_hh_l1 where weight_ih_l1 belongs",
+        "what h⁽¹⁾ receives from linear(h⁽¹⁾, weight_ih_l1) uses weight_hh_l1 where weight_ih_l1 belongs",
     ),
     (
         "two", "dout = dx",
         "dout = np.roll(dx, 1, 0)", "lower layer one step late, rolled",
-        "What h receives from the linear in a arrives one step late, the last at the first (np.roll)",
+        "What h⁽¹⁾ receives from linear(h⁽¹⁾, weight_ih_l1) arrives one step late, the last at the first (np.roll)",
     ),
     (
         "two", "dout = dx",
         "dout = np.concatenate([dx[1:], 0 * dx[:1]])", "lower layer one step early",
-        "What h receives from the linear in a arrives one step early",
+        "What h⁽¹⁾ receives from linear(h⁽¹⁾, weight_ih_l1) arrives one step early",
     ),
     (
         "two", "dh, dc = np.zeros((2, H)), np.zeros((2, H))",
         "if k: dh, dc = np.zeros((2, H)), np.zeros((2, H))", "carries of the upper layer left to the lower",
-        "The gradient that is carried for c and h of l0 was not set to zero before the loop: it starts from what t",
+        "The gradient that is carried for c⁽¹⁾ and h⁽¹⁾ was not set to zero before the loop: it starts from what",
     ),
     (
         "two", "dh, dc = np.zeros((2, H)), np.zeros((2, H))",
         "dh = np.zeros((2, H))\n        if k: dc = np.zeros((2, H))", "dc of the upper layer left to the lower",
-        "The gradient that is carried for c was not set to zero before the loop: it starts from what the loop",
+        "The gradient that is carried for c⁽¹⁾ was not set to zero before the loop: it starts from what the loop",
     ),
     (
         "two", "dout = TU / TU.size",
@@ -724,27 +724,27 @@ MISTAKES = [
     (
         "two", "dh = da @ p[f\"weight_hh_l{k}\"]",
         "dh = da @ p[\"weight_hh_l1\"]", "lower layer goes back with the upper's W_hh",
-        "what h receives from the linear in a of the next step uses weight_hh_l1 where weight_hh_l0 belongs",
+        "receives from linear(h⁽¹⁾, weight_hh_l0) of the next step uses weight_hh_l1 where weight_hh_l0 belongs",
     ),
     (
         "two", "dout = dx",
         "dout = dx[::-1]", "lower layer gets the steps reversed",
-        "What h receives from the linear in a arrives in reverse order",
+        "What h⁽¹⁾ receives from linear(h⁽¹⁾, weight_ih_l1) arrives in reverse order",
     ),
     (
         "two", "reversed(range(T)):\n            x,",
         "(reversed(range(T)) if k else range(T)):\n            x,", "lower layer visited forwards",
-        "The time steps are visited in forward order: c and h receive the carry of the step before instead of",
+        "The time steps are visited in forward order: c⁽¹⁾ and h⁽¹⁾ receive the carry of the step before instead of",
     ),
     (
         "two", "dc = dc * f",
         "dc = dc * f if k else dc * 0", "c carry dropped in the lower layer",
-        "what c receives from f ⊙ c of the next step is missing",
+        "what c⁽¹⁾ receives from f⁽¹⁾ ⊙ c⁽¹⁾ of the next step is missing",
     ),
     (
         "two", "dc = dc * f",
         "dc = dc * f if k else dc * i", "i for f in the lower layer's carry",
-        "what c receives from f ⊙ c of the next step uses i where f belongs",
+        "what c⁽¹⁾ receives from f⁽¹⁾ ⊙ c⁽¹⁾ of the next step uses i⁽¹⁾ where f⁽¹⁾ belongs",
     ),
     (
         "two", "d[f\"weight_hh_l{k}\"] += da.T @ h_prev",
@@ -769,7 +769,7 @@ MISTAKES = [
     (
         "emb", "/ lens[:, None]\n    dh",
         "/ T\n    dh", "divided by T, not by the lengths",
-        "what total receives from mean is divided by 4, not by the leaf of shape (3, 1)",
+        "what total receives from mean is divided by 4, not by the array of shape (3, 1) in mean",
     ),
     (
         "emb", "dh = dh + m * dmean",
@@ -789,12 +789,12 @@ MISTAKES = [
     (
         "emb", "dz = (sigmoid(z) - lab) / N",
         "dz = (sigmoid(z) - lab)", "1/N forgotten",
-        "what z receives from the softplus is multiplied by 3, the size of the batch",
+        "what z receives from softplus(z) is multiplied by 3, the size of the batch",
     ),
     (
         "emb", "dz = (sigmoid(z) - lab) / N",
         "dz = (sigmoid(z) - lab) / T", "1/T for 1/N",
-        "what z receives from the softplus is multiplied by 3/4: divided by 4 instead of 3",
+        "what z receives from softplus(z) is multiplied by 3/4: divided by 4 instead of 3",
     ),
     (
         "emb", "d[\"Wh\"] += h_prev.T @ dn",

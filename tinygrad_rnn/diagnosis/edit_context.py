@@ -73,11 +73,11 @@ class Scene:
         """Parts of the network with the same structure, see `alike_cells`."""
         return alike_cells(self)
 
-    def said(self, words: str) -> str:
-        """``words`` with every placeholder replaced by the name of its value."""
+    def said(self, words: str, called: Callable[[Node], str] | None = None) -> str:
+        """``words`` with every placeholder replaced by the name of its value, as `called` by default."""
 
         def name(found: re.Match[str]) -> str:
-            text = self.called(self.record.nodes[int(found[2])])
+            text = (called or self.called)(self.record.nodes[int(found[2])])
             return bracketed(text) if found[1] else text
 
         return PLACE.sub(name, words)
@@ -92,7 +92,7 @@ class Scene:
         at = [place_of(self, self.record.nodes[i]) for i in first]
         number, mine = next(((k, cell) for k, cell in enumerate(self.cells) if at and at[0] in cell.inside), (-1, None))
         if mine is None:
-            return NUMBER.sub("", self.said(edit.words)), edit.words
+            return NUMBER.sub("", self.said(edit.words, self.names.of)), edit.words
 
         def place(found: re.Match[str]) -> str:
             here = place_of(self, self.record.nodes[int(found[2])])
@@ -304,7 +304,7 @@ class Scene:
     def missing(self, family: Family, slot: int) -> Iterator[Edit]:
         """Edits that drop what a use sends; `Search.measured` tries other factors than 0 from these."""
         subject = self.subject(family, slot)
-        operand = family[0].operands[slot]
+        operand = family[-1].operands[slot]
         weight = isinstance(operand, Ref) and self.record.nodes[operand.index].op is None
         for when, at, price in times(len(family), windows=True):
             uses = {(family[t].index, slot): scaled(0.0) for t in at}

@@ -197,7 +197,7 @@ def _not_zeroed(scene: Scene) -> Iterator[Edit]:
         seeds = {g[-1].index: left[f[-1].index] for f, g in zip(one, two)}
         fits = all(f[0].shape == g[0].shape and g[-1].index in record.truth.gradients for f, g in zip(one, two))
         if fits and len(one) == len(two):
-            loop = f"the loop over {_placed(scene, one)}"
+            loop = f"the loop over {scene.names_of(one)}"
             yield _starting(
                 scene, two, f"what {'an earlier call of this loop' if one is two else loop} left there", seeds
             )
@@ -215,13 +215,8 @@ def _not_zeroed(scene: Scene) -> Iterator[Edit]:
 
 
 def _starting(scene: Scene, states: list[Family], words: str, seeds: dict[int, Array], more: float = 0.0) -> Edit:
-    text = f"The gradient that is carried for {_placed(scene, states)} was not set to zero before the loop"
+    text = f"The gradient that is carried for {scene.names_of(states)} was not set to zero before the loop"
     return Edit(f"{text}: it starts from {words}.", seeds=seeds, cost=1.2 + more)
-
-
-def _placed(scene: Scene, states: list[Family]) -> str:
-    place = ".".join(states[0][0].scope.path) if len(states) > 1 else ""
-    return f"{scene.names_of(states)}{f' of {place}' if place else ''}"
 
 
 def _at_other_steps(scene: Scene) -> Iterator[Edit]:

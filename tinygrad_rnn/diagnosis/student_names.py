@@ -133,7 +133,7 @@ class Names:
                     return self._short(self.record.nodes[user])
                 pending += [user] if user not in found else []
                 found.add(user)
-        return ""
+        return THE_LOSS
 
     def _short(self, node: Node) -> str:
         if node.index not in self._known:
@@ -205,7 +205,7 @@ class Names:
             leaves = (self.record.nodes[index] for index in node.sources if self.marks[node.index])
             weights[_cell(self.marks[node.index])] |= {x.name: None for x in leaves if x.name and x.requires_grad}
         told = []
-        for mark in dict.fromkeys(map(_cell, MARKS.findall(words))):
+        for mark in dict.fromkeys(map(_cell, re.findall(rf"(?<!x)(?:{MARKS.pattern})", words))):
             others = {name for other, names in weights.items() if other != mark for name in names}
             if own := [name for name in weights[mark] if name not in others]:
                 told.append(f"{mark} is the cell with {' and '.join(own[:2])}")

@@ -39,7 +39,8 @@ def value_names(graph: Graph) -> dict[int, tuple[Name, ...]]:
 def marks(graph: Graph) -> list[str]:
     """Marks behind nodes' names that tell them from another cell's, such as ⁽²⁾: one a node, or nothing."""
     names = ValueNames(collapse(graph, "gate"))
-    return [str(names.mark_of(node.scope.path)) for node in names.nodes]
+    known = {i: of_it[0].cell for i, of_it in names.by_node().items()}
+    return [str(known.get(node.index, names.mark_of(node.scope.path))) for node in names.nodes]
 
 
 class ValueNames:
@@ -163,7 +164,7 @@ class ValueNames:
         if box.before and path not in self.marks:
             reader = self.readers.get(self.position[id(box)])
             path = self.nodes[reader.main].scope.path if reader is not None else path
-        return Mark() if self.level.roles[node.index] in ("x", "logits", "loss") else self.marks.get(path, Mark())
+        return Mark() if self.level.roles[node.index] in ("x", "logits", "loss") else self.mark_of(path)
 
     def _initial_names(self, node: Node, box: Box) -> tuple[Name, ...]:
         """The names of a first state: one for each of the cells that begin with it.
