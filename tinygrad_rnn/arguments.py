@@ -32,6 +32,17 @@ def positional(function: Any) -> list[str]:
     return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
+def misfit(function: Any, args: Sequence[Any]) -> str:
+    """What Python would say of calling a function, or a module's ``forward``, with ``args``; "" where they fit it."""
+    try:
+        signature(getattr(function, "forward", function)).bind(*args)
+    except TypeError as error:
+        return str(error)
+    except ValueError:  # a built-in function that does not tell
+        pass
+    return ""
+
+
 def names_at(function: Callable[..., Any], positions: Sequence[int], bound: int) -> list[str]:
     """A function's names of the arguments at these positions after the first ``bound``; "" for one of ``*args``."""
     names = positional(function)[bound:]

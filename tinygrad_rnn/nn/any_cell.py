@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from inspect import signature
 from typing import Any
 
 import numpy as np
 
-from ..arguments import answerable, probability, switch
+from ..arguments import answerable, misfit, probability, switch
 from ..errors import ArgumentError, ShapeError
 from ..functional import concat, ones, stack, where
 from ..recurrence.first_state import first_state
@@ -224,13 +223,9 @@ class Recurrent(Module):
         self, cell: Module, draw: Callable[[tuple[int, ...]], Tensor] | None = None
     ) -> Callable[[Any, Tensor], tuple[Any, Tensor]]:
         """One step of the cell as a function, as `unroll` wants it; ``draw`` makes the mask for all steps."""
-        try:
-            signature(cell.forward).bind(None, None)
-        except TypeError as error:
+        if said := misfit(cell, (None, None)):
             kind = type(cell).__name__
-            raise ArgumentError(
-                f"Recurrent: a cell is called as cell(x, state); {kind}.forward is not: {error}"
-            ) from None
+            raise ArgumentError(f"Recurrent: a cell is called as cell(x, state); {kind}.forward is not: {said}")
         mask: list[Tensor] = []
         draw = draw or self._mask
 

@@ -15,7 +15,7 @@ from ..oracles import WEIGHTS, NumpyRecurrence, OracleGradients
 from .bidirectional import BothWays
 from .bptt import Bptt
 from .bugs import BUGS
-from .own_cells import OWN, OwnBptt, OwnRecurrence
+from .own_cells import OWN, OwnBptt, OwnRecurrence, own_cell
 from .pooling import Pooling
 from .score_table import HIDDEN, LAST_BITS, REGIMES, Problem, recurrence
 
@@ -45,23 +45,12 @@ def _layer(problem: NumpyRecurrence, leaves: dict[str, Tensor]) -> Tensor:
 
 
 def _own(problem: OwnRecurrence, leaves: dict[str, Tensor]) -> Tensor:
-    state, hidden = tuple(leaves[f"{role}0"] for role in problem.roles), problem.upstream.shape[2]
+    state = tuple(leaves[f"{role}0"] for role in problem.roles)
     w_ih, w_hh, b_ih, b_hh = (leaves[name] for name in WEIGHTS)
     loss = tensor(0.0, dtype=np.float64)
     for t in steps(len(problem.x)):
-        h = state[0]
-        ax, ah = leaves["x"][t] @ w_ih.T + b_ih, h @ w_hh.T + b_hh
-        if problem.kind == "residual":
-            new: tuple[Tensor, ...] = (h + (ax + ah).tanh() / 2,)
-        elif problem.kind == "minimal":
-            f = (ax[:, :hidden] + ah[:, :hidden]).sigmoid()
-            n = (ax[:, hidden:] + f * ah[:, hidden:]).tanh()
-            new = ((1 - f) * h + f * n,)
-        else:
-            a = ax + ah
-            f, g, o = a[:, :hidden].sigmoid(), a[:, hidden : 2 * hidden].tanh(), a[:, 2 * hidden :].sigmoid()
-            c = f * state[1] + (1 - f) * g
-            new = (o * c.tanh(), c)
+        ax, ah = leaves["x"][t] @ w_ih.T + b_ih, state[0] @ w_hh.T + b_hh
+        new = own_cell(problem.kind, ax, ah, state, Tensor.sigmoid, Tensor.tanh)
         runs = tensor((t < problem.lengths)[:, None])
         state = tuple(where(runs, a, b) for a, b in zip(new, state, strict=True))
         loss = loss + (where(runs, state[0], 0.0) * tensor(problem.upstream[t])).sum()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +14,26 @@ from .bptt import Bptt, Saved
 OWN = {"residual": (1, ("h",)), "minimal": (2, ("h",)), "coupled": (3, ("h", "c"))}
 
 
-class OwnRecurrence(NumpyRecurrence):
-    """Like `NumpyRecurrence`, of one of these cells.
+def own_cell(kind: str, ax: Any, ah: Any, state: tuple[Any, ...], sigmoid: Any = sigmoid, tanh: Any = np.tanh) -> Any:
+    """The next state, of arrays or, with their functions, of tensors; ``ax`` and ``ah`` are what the gates are made of.
 
     ``residual``: ``h' = h + tanh(a) / 2``. ``minimal``: ``f = σ(a_f)``, ``n = tanh(ax_n + f ah_n)``,
     ``h' = (1 - f) h + f n`` (after Zhou et al. 2016). ``coupled``: an LSTM whose input gate is ``1 - f`` (Greff et al.
     2017).
     """
+    size = state[0].shape[-1]
+    a = ax + ah
+    if kind == "residual":
+        return (state[0] + tanh(a) / 2,)
+    f = sigmoid(a[..., :size])
+    if kind == "minimal":
+        return ((1 - f) * state[0] + f * tanh(ax[..., size:] + f * ah[..., size:]),)
+    c = f * state[1] + (1 - f) * tanh(a[..., size : 2 * size])
+    return sigmoid(a[..., 2 * size :]) * tanh(c), c
+
+
+class OwnRecurrence(NumpyRecurrence):
+    """Like `NumpyRecurrence`, of one of these cells."""
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -32,18 +46,8 @@ class OwnRecurrence(NumpyRecurrence):
         ax = (self.x[t] if x is None else x) @ np.swapaxes(w_ih, -1, -2) + b_ih
         ah = state[0] @ np.swapaxes(w_hh, -1, -2) + b_hh
         runs = (t < self.lengths)[:, None]
-        return tuple(np.where(runs, a, b) for a, b in zip(self._cell(ax, ah, state), state, strict=True))
-
-    def _cell(self, ax: Array, ah: Array, state: State) -> State:
-        if self.kind == "residual":
-            return (state[0] + np.tanh(ax + ah) / 2,)
-        if self.kind == "minimal":
-            (fx, nx), (fh, nh) = np.split(ax, 2, -1), np.split(ah, 2, -1)
-            f = sigmoid(fx + fh)
-            return ((1 - f) * state[0] + f * np.tanh(nx + f * nh),)
-        f, g, o = np.split(ax + ah, 3, -1)
-        c = sigmoid(f) * state[1] + (1 - sigmoid(f)) * np.tanh(g)
-        return sigmoid(o) * np.tanh(c), c
+        new = own_cell(self.kind, ax, ah, state)
+        return tuple(np.where(runs, a, b) for a, b in zip(new, state, strict=True))
 
 
 class OwnBptt(Bptt):

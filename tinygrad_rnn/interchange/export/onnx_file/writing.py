@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ....arguments import naming_keyword, positional
+from ....arguments import misfit, naming_keyword, positional
 from ....compiler.returned_values import Output
 from ....errors import ArgumentError, DTypeError, GraphError, UnsupportedError
 from ....files import write_atomically
 from ....graph import Graph, Node, Ref
-from ....nn.module import Module
 from ....optional_packages import framework
 from ....primitives.record import Primitive
 from ....recurrence.scan import mapped
@@ -89,13 +87,8 @@ def to_onnx(
 
 def _lists_arguments(function: Callable[..., Any], args: Any) -> bool:
     """Whether a list is the arguments, not one of them: it holds arrays or nothing, and the function takes so many."""
-    if not isinstance(args, list) or (args and not any(map(_is_array, args))):
-        return False
-    try:
-        inspect.signature(function.forward if isinstance(function, Module) else function).bind(*args)
-    except (TypeError, ValueError):
-        return False
-    return True
+    arrays = isinstance(args, list) and (not args or any(map(_is_array, args)))
+    return arrays and not misfit(function, args)
 
 
 def _model(function: Callable[..., Any], given: tuple[Any, ...], shared: bool) -> Any:

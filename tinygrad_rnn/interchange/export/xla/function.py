@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ....arguments import naming_keyword
+from ....arguments import misfit, naming_keyword, positional
 from ....compiler.returned_values import Output
 from ....compiler.tracing import TracedProgram
 from ....errors import ArgumentError, DTypeError, GraphError, ShapeError, UnsupportedError
@@ -78,19 +77,12 @@ def to_jax(function: Callable[..., Any], *example: Any, dtype: str | None = None
 
 def _accepted(function: Callable[..., Any], example: Sequence[Any]) -> None:
     """Refuse example arguments that the function cannot be called with."""
-    try:
-        signature = inspect.signature(function.forward if isinstance(function, Module) else function)
-    except ValueError:  # a built-in function that does not tell
-        return
-    try:
-        signature.bind(*example)
-    except TypeError as error:
+    if said := misfit(function, example):
         name = getattr(function, "__name__", type(function).__name__)
-        wanted = ", ".join([name, *signature.parameters])
         raise ArgumentError(
-            f"to_jax: {name} cannot be called with {len(example)} example arguments ({error}); "
-            f"give one for each: to_jax({wanted})"
-        ) from None
+            f"to_jax: {name} cannot be called with {len(example)} example arguments ({said}); "
+            f"give one for each: to_jax({', '.join([name, *positional(function)])})"
+        )
 
 
 class JaxProgram:
