@@ -144,9 +144,9 @@ def _turns(
     order = nodes_between(outputs, inputs, through)
     wanted = {node.serial for node in order}
     ends = set() if through or inputs is None else {x.serial for x in inputs}
-    arrived: dict[int, Any] = {}
+    arrived: dict[int, Any] = {}  # by serial, the sum of the contributions so far
     owned: set[int] = set()  # gradients that are sums made here, so they may be added to in place
-    counting: dict[int, list[Any] | None] = {}  # what counts of them: None for all, else see `dead_positions`
+    counting: dict[int, list[Any] | None] = {}  # where they count (None: everywhere): not past a sequence's end, say
 
     def counts(key: int, mask: Any) -> None:
         held = counting.get(key)
@@ -201,6 +201,7 @@ def _turns(
                 if x.op is not None and (counting or not all_counts):
                     one = gradient if send is None else gradient[0]
                     counts(target, None if all_counts else sent_on(op, slot, one, mask, y, operands, node.attrs))
+                # a step's rows are added to the sequence's gradient, not filled up with zeros to its size first
                 if op.accumulate is not None and slot == 0 and not create_graph and send is None:
                     if target not in owned:
                         held = arrived.get(target)

@@ -63,7 +63,7 @@ class RemovableHandle(NamedTuple):
 
 
 class _WithIdentity(PyTorchMethods):
-    """Beside `Tensor`, whose arguments are those of `Tensor.__init__`."""
+    """The class below `Tensor`: were ``__new__`` its own, tools would show its arguments, not ``__init__``'s."""
 
     def __new__(cls, *_args: Any, **_settings: Any) -> Any:
         """A tensor with an identity from the start; without `__init__`, its use is an error that says so."""
@@ -169,6 +169,7 @@ class Tensor(_WithIdentity):
         if type(value) is not _ndarray:
             value = result_of(op, value)
         dtype = value.dtype
+        # of integers and float32 NumPy makes float64, which here stays float32
         if dtype is not _FLOAT32 and (type(arrays[0]) is not _ndarray or arrays[0].dtype is not _FLOAT64):
             recast = recast_integers(op, operands, value)
             if recast is not None:
@@ -184,7 +185,7 @@ class Tensor(_WithIdentity):
             result.operands = operands
             result.attrs = attrs
             result.scope = now["scope"]
-            frame = _frame(2)  # `user_code`, from who called the operator on
+            frame = _frame(2)  # the user's line, as `user_code` finds it; written out, for every operation comes by
             code = frame.f_code
             while code.co_filename in OURS and (caller := frame.f_back) is not None:
                 frame, code = caller, caller.f_code
