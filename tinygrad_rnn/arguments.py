@@ -33,7 +33,7 @@ def positional(function: Any) -> list[str]:
 
 
 def misfit(function: Any, args: Sequence[Any]) -> str:
-    """What Python would say of calling a function, or a module's ``forward``, with ``args``; "" where they fit it."""
+    """Python's word on a call of a function, or a module's ``forward``, that ``args`` do not fit; "" where they do."""
     try:
         signature(getattr(function, "forward", function)).bind(*args)
     except TypeError as error:
