@@ -206,3 +206,25 @@ def test_the_losses_of_a_long_loop_are_one_sum():
         h = tg.tanh(tg.randn(1, 2) @ w + h @ u)
         loss = loss + nn.functional.cross_entropy(h, [t % 3])
     assert "L = sum(L_t for t=1..40)" in [line.text for line in viz.derive(loss).recurrence]
+
+
+def test_the_weights_of_a_cell_made_of_two_modules_are_called_as_in_pictures():
+    class Gates(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.z, self.r = nn.Linear(4, 2), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.z(x).sigmoid(), self.r(x).sigmoid()
+
+    gates, new, h, x = Gates(), nn.Linear(4, 2), tg.zeros(1, 2), tg.randn(3, 1, 2)
+    for t in range(3):
+        z, r = gates(tg.concat([x[t], h], 1))
+        h = (1 - z) * h + z * new(tg.concat([x[t], r * h], 1)).tanh()
+    graph = tg.Graph(loss := h.square().sum())
+    drawn, names = in_pictures(graph, "gate"), Names(graph)
+    called = {line.node: line.left.stem for line in viz.derive(loss).lines if line.left.gradient}
+    for node in graph.parameters:
+        assert called[node.index] == drawn[node.index].replace(".", "_")
+    assert {called[node.index] for node in graph.parameters} >= {"z_weight", "r_weight", "z_bias", "r_bias"}
+    assert {names.shown[node.index] for node in graph.parameters} >= {"z.weight", "r.weight"}

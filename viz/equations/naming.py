@@ -14,9 +14,8 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.ancestors import ancestors
 from tinygrad_rnn.primitives import TABLE
 
-from ..graph.box_text import common
+from ..graph.box_text import Labels, common
 from ..graph.detail_levels import collapse
-from ..graph.value_names import ValueNames
 from ..vocabulary import Name
 from .expression import Symbol
 from .formula_text import Text
@@ -78,11 +77,13 @@ class Known:
     """The names that pictures and the debugger have for the values of a graph."""
 
     def __init__(self, graph: tg.Graph) -> None:
-        known = ValueNames(collapse(graph, "gate"))
+        labels = Labels(collapse(graph, "gate"))
+        known = labels.names
         self.timed = known.level.graph  #: with the time steps that were found
         self.marks, self.targets = known.marks, known.targets
-        told = {**known.by_node(), **{i: (name,) for i, name in known.weights.items()}}
-        self.of = {i: found[0] for i, found in told.items()}  #: by node of the graph, then of what it was rewritten to
+        told = {i: found[0] for i, found in known.by_node().items()}
+        parameters = {i: Name(name) for i, name in labels.parameters.items() if i not in told}
+        self.of = told | parameters | known.weights  #: by node of the graph, then of what it was rewritten to
 
     def moved(self, places: Mapping[int, int]) -> Self:
         """The same names at other ``places``."""
