@@ -92,15 +92,15 @@ def _made(node: Node) -> tuple[object, ...]:
 
 def _calls(scene: Scene) -> Iterator[Cell]:
     """One cell per call of a function that the program calls several times, with the weights that each call reads."""
-    made: dict[int, dict[Place, Place]] = {}
+    made: dict[int, tuple[dict[Place, Place], dict[Place, Place]]] = {}
     for number, (call, first) in scene.calls.items():
-        inside = made.setdefault(call, {})
+        inside, around = made.setdefault(call, ({}, {}))
         mine = scene.all_families[number]
         inside[place_of(scene, mine[0])] = place_of(scene, first[0])
         for x, y in zip(mine[-1].operands, first[-1].operands):
             if isinstance(x, Ref) and isinstance(y, Ref):
                 nodes: Sequence[Node] = scene.record.nodes[x.index], scene.record.nodes[y.index]
-                if all(n.op is None and n.requires_grad for n in nodes):
-                    inside[place_of(scene, nodes[0])] = place_of(scene, nodes[1])
-    for inside in made.values():
-        yield Cell(-1, inside, {})
+                weight = all(n.op is None and n.requires_grad for n in nodes)
+                (inside if weight else around).setdefault(place_of(scene, nodes[0]), place_of(scene, nodes[1]))
+    for inside, around in made.values():
+        yield Cell(-1, inside, around)

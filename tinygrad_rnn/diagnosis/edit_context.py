@@ -281,6 +281,12 @@ class Scene:
         """The derivative of a nonlinearity, by element."""
         return self.record.pull(node, 0, np.ones(node.shape))
 
+    def is_mask(self, node: Node) -> bool:
+        """Whether a value is a constant of zeros and one other number."""
+        value = np.asarray(self.record.values[node.index])
+        several = not node.requires_grad and value.size > 1 and np.any(value == 0)
+        return bool(several and len(np.unique(value[value != 0])) == 1)
+
     # Edits at sets of steps --------------------------------------------------------------------------------
 
     def at_times(

@@ -28,21 +28,11 @@ from .edited_walks import Edit, Part, Rule, Use, scaled
 def of_leaves(scene: Scene) -> Iterator[Edit]:
     """Edits of each leaf, of two leaves, and of all leaves."""
     leaves = scene.record.leaves
-    shared = [leaf.index for leaf in leaves if _is_shared(scene, leaf)]
-    if len(shared) > 1:
-        yield Edit(
-            "The gradient of every shared weight is missing.",
-            leaves={i: times_leaf(i, 0.0) for i in shared},
-            scaling="The gradient of every shared weight",
-            cost=1.05,
-        )
-    if len(leaves) > 1:
-        yield Edit(
-            "Every gradient is missing.",
-            leaves={leaf.index: times_leaf(leaf.index, 0.0) for leaf in leaves},
-            scaling="Every gradient",
-            cost=1.0,
-        )
+    shared = [leaf for leaf in leaves if _is_shared(scene, leaf)]
+    for words, some, cost in (("The gradient of every shared weight", shared, 1.05), ("Every gradient", leaves, 1.0)):
+        if len(some) > 1:
+            none = {leaf.index: times_leaf(leaf.index, 0.0) for leaf in some}
+            yield Edit(f"{words} is missing.", leaves=none, scaling=words, cost=cost)
     for leaf in leaves:
         name, i = scene.named(leaf), leaf.index
         yield Edit(
@@ -77,19 +67,13 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
         if node.op is not None and node.scope.step is None and node.index in scene.record.truth.gradients:
             yield from _overwritten(scene, node)
     yield from _stacked(scene)
-    limit = max((float(np.max(np.abs(g), initial=0.0)) for g in scene.given.values()), default=0.0)
-    if _is_a_limit(limit, list(scene.given.values())):
-        yield Edit(
-            f"Every gradient is clipped to ±{limit:g}.",
-            leaves={leaf.index: clipped(leaf.index, limit) for leaf in leaves},
-            cost=1.2,
-        )
-    for leaf in leaves:
-        given = scene.given.get(leaf.index)
-        most = 0.0 if given is None else float(np.max(np.abs(given), initial=0.0))
-        if given is not None and _is_a_limit(most, [given]):
-            words = f"The gradient of {scene.named(leaf)} is clipped to ±{most:g}."
-            yield Edit(words, leaves={leaf.index: clipped(leaf.index, most)}, cost=1.3)
+    for some in (leaves, *([leaf] for leaf in leaves)):
+        given = [scene.given[leaf.index] for leaf in some if leaf.index in scene.given]
+        limit = max((float(np.max(np.abs(g), initial=0.0)) for g in given), default=0.0)
+        if _is_a_limit(limit, given):
+            words = "Every gradient" if some is leaves else f"The gradient of {scene.named(some[0])}"
+            rewrites = {leaf.index: clipped(leaf.index, limit) for leaf in some}
+            yield Edit(f"{words} is clipped to ±{limit:g}.", leaves=rewrites, cost=1.2 if some is leaves else 1.3)
 
 
 def _blocks(scene: Scene, leaf: Node) -> Iterator[Edit]:

@@ -18,8 +18,6 @@ from .edited_walks import Edit, Part, Rule, Use, scaled
 
 #: operations in a row that are taken for one: of each element by itself, or along an axis
 LONGEST, ALONG = 4, 10
-#: derivatives that are tried in other words
-PLAIN = ("1: it is forgotten",)
 Way = tuple[Use, ...]  #: uses from a value to one it is made of
 
 
@@ -63,7 +61,7 @@ def _as_one(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -
             return lambda record, node, slot, g: g * factor
 
         edit = _sent(scene, family, at, sloped)
-        if edit is not None and words not in PLAIN:
+        if edit is not None and words[:2] != "1:":
             yield replace(edit, words=f"{into} is the gradient times {words}.", cost=1.35)
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+import numpy as np
+
 from .edit_context import Scene, in_brackets
 from .edited_rules import Late, Valued
 from .edited_walks import Edit, Rule, Use
 from .edits_of_saved_values import affected, with_values
 from .remade_values import remade
-from .stand_ins import LIKELY, Variant
+from .stand_ins import Variant
+
+#: all rules are changed alike, so that also less likely values are tried than `LIKELY` ones
+ANYWHERE = 0.42
 
 
 def of_stale_values(scene: Scene) -> Iterator[Edit]:
@@ -26,10 +31,12 @@ def of_stale_values(scene: Scene) -> Iterator[Edit]:
                 (own if same else later)[use] = t
         name = scene.named(nodes[-1])
         variants: list[Variant] = [(f"uses {words}", v, c) for words, v, c in scene.stand_ins.of(line, nodes)]
+        if scene.is_mask(nodes[-1]):
+            variants.append((f"takes {name} to be 1: the mask is ignored", [np.ones(n.shape) for n in nodes], -0.01))
         variants += [(text.format(in_brackets(name)), v, 0.1 + c) for text, v, c in remade(scene, nodes, depth=1)]
         for where, places in (("of its own step", own), ("of the step after", later)):
             for words, values, cost in variants:
-                if places and cost <= LIKELY:
+                if places and cost <= ANYWHERE:
                     changed = zip(line, values, made_of, strict=True)
                     each = [with_values(scene, {index: value}, more) for index, value, (more, _) in changed]
                     rules = {use: each[t] for use, t in places.items()}

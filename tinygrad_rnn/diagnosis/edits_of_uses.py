@@ -133,8 +133,8 @@ def _wrong_rules(scene: Scene, family: Family, slot: int) -> Iterator[Wrong]:
     if op.name == "max":
         yield "is the whole gradient for every tie", _each(edited_rules.every_tie), True, 0.0
     if op.name == "cross_entropy":
-        for text, rule in _cross_entropy().items():
-            yield text, _each(rule), True, 0.0
+        for words, text in CROSS_ENTROPY.items():
+            yield words, lambda n, f=text: _of_scores(record, n, f), True, 0.0  # type: ignore[misc]
     if (formula := rules_as_text.TEXTS.get(op.name)) is not None:
         yield from _other_formulas(scene, family, formula)
     if op.infix in ("*", "@", "/") and _exchangeable(scene, node, slot):
@@ -362,57 +362,31 @@ def _unmasked(scene: Scene, family: Family, slot: int, subject: str) -> Iterator
     for node in family:
         chosen = record.nodes[record.target_of((node.index, slot))]
         if chosen.op is not None and chosen.op.name == "cross_entropy":  # it leaves the rows out itself
-            uses[chosen.index, 0] = _scores
+            uses[chosen.index, 0] = _of_scores(record, chosen, "g * (p - t)")
     yield Edit(f"At every step, {subject} is not masked: it is also sent where the other value was chosen.", uses)
 
 
-def _scores(record: Record, node: Node, slot: int, g: Array) -> Array:
-    """The gradient for the scores of a cross-entropy, of rows with an ignored target, too."""
-    return np.asarray(g[..., None] * (_probabilities(record, node) - _chosen(record, node)))
+#: wrong rules for the scores x of a cross-entropy, with probabilities p and ones t at the target; right is g * (p - t)
+CROSS_ENTROPY = {
+    "is the probabilities, the target is not subtracted": "g * p",
+    "is only −1 at the target, the probabilities are missing": "-g * t",
+    "is the probabilities, and −1 in the place of that at the target": "g * where(t, -1, p)",
+    "is the probabilities, and 1 in the place of that at the target": "g * where(t, 1, p)",
+    "is −1/p at the target: softmax' is missing": "-g * t / p",
+    "is the probabilities plus 1 at the target, not minus": "g * (p + t)",
+    "is the probabilities times the gradient, minus 1 at the target: only one of the two is scaled": "g * p - t",
+    "is the probabilities, minus the gradient at the target: only one of the two is scaled": "p - g * t",
+    "is the scores minus the target: they were not made probabilities": "g * (x - t)",
+    "has p(1 − p) as one factor more: softmax' is in it twice": "g * (p - t) * p * (1 - p)",
+}
 
 
-def _cross_entropy() -> dict[str, Rule]:
-    """Wrong rules for the scores of a cross-entropy, by description; the right one is g (p − 1 at the target)."""
-    probabilities, chosen = _probabilities, _chosen
-
-    def times(factor: Callable[[Record, Node], Array]) -> Rule:
-        return lambda record, node, slot, g: np.asarray(np.asarray(g)[..., None] * factor(record, node))
-
-    return {
-        "is the probabilities, the target is not subtracted": times(probabilities),
-        "is only −1 at the target, the probabilities are missing": times(lambda r, n: -chosen(r, n)),
-        "is the probabilities, and −1 in the place of that at the target": times(
-            lambda r, n: np.where(chosen(r, n) != 0, -1.0, probabilities(r, n))
-        ),
-        "is the probabilities, and 1 in the place of that at the target": times(
-            lambda r, n: np.where(chosen(r, n) != 0, 1.0, probabilities(r, n))
-        ),
-        "is −1/p at the target: softmax' is missing": times(lambda r, n: -chosen(r, n) / probabilities(r, n)),
-        "is the probabilities plus 1 at the target, not minus": times(lambda r, n: probabilities(r, n) + chosen(r, n)),
-        "is the probabilities times the gradient, minus 1 at the target: only one of the two is scaled": (
-            lambda r, n, s, g: np.asarray(g)[..., None] * probabilities(r, n) - chosen(r, n)
-        ),
-        "is the probabilities, minus the gradient at the target: only one of the two is scaled": (
-            lambda r, n, s, g: probabilities(r, n) - np.asarray(g)[..., None] * chosen(r, n)
-        ),
-        "is the scores minus the target: they were not made probabilities": times(
-            lambda r, n: r.target(n, 0) - chosen(r, n)
-        ),
-        "has p(1 − p) as one factor more: softmax' is in it twice": times(
-            lambda r, n: (probabilities(r, n) - chosen(r, n)) * probabilities(r, n) * (1 - probabilities(r, n))
-        ),
-    }
-
-
-def _probabilities(record: Record, node: Node) -> Array:
-    scores = record.target(node, 0)
+def _of_scores(record: Record, node: Node, formula: str) -> Rule:
+    scores, target = record.target(node, 0), np.asarray(record.target(node, 1))
     e = np.exp(scores - scores.max(-1, keepdims=True))
-    return np.asarray(e / e.sum(-1, keepdims=True))
-
-
-def _chosen(record: Record, node: Node) -> Array:
-    target, size = np.asarray(record.target(node, 1)), record.target(node, 0).shape[-1]
-    return np.asarray((target[..., None] == np.arange(size)).astype(float))
+    chosen = (target[..., None] == np.arange(scores.shape[-1])).astype(float)
+    names = {"p": e / e.sum(-1, keepdims=True), "t": chosen, "x": scores}
+    return rules_as_text.written(parse(formula, mode="eval"), names, scores.ndim - 1)
 
 
 def _logistic(scene: Scene) -> Iterator[Edit]:
@@ -488,17 +462,12 @@ def _nonlinearities(scene: Scene) -> Iterator[Edit]:
             for family in group:
                 at = f"at {scene.named(family[0])} {text}"
                 yield from scene.at_times(family, 0, at, lambda _, s=words: Sloped(s), single=words in OFTEN)
+                at = f"{at.replace(' taken to be', '')} alone: the gradient is not in it"
+                only = Sloped(words, alone=True)
+                yield from scene.at_times(family, 0, at, lambda _, r=only: r, single=False, cost=0.4)
             if len(group) > 1:
                 uses: dict[Use, Rule] = {(n.index, 0): Sloped(words) for f in group for n in f}
                 yield Edit(f"Everywhere, {text}.", uses, cost=0.9)
-        for family in group:
-            for words in SLOPES:
-                text = (
-                    f"at {scene.named(family[0])} the derivative of {name} is {words} alone: the gradient is not in it"
-                )
-                yield from scene.at_times(
-                    family, 0, text, lambda _, s=words: Sloped(s, alone=True), single=False, cost=0.4
-                )
 
 
 def _plain(record: Record, slope: edited_rules.Slope, family: Family) -> bool:
@@ -703,7 +672,11 @@ def _everywhere(scene: Scene) -> Iterator[Edit]:
         assert made.op is not None
         if made.op.name == "where":
             masks[use] = edited_rules.unmasked
-        elif made.op.name == "mul" and _is_mask(scene, made.operands[1 - slot]):
+        elif (
+            made.op.name == "mul"
+            and isinstance(x := made.operands[1 - slot], Ref)
+            and scene.is_mask(record.nodes[x.index])
+        ):
             masks[use] = edited_rules.passed_on
         elif made.op.name in ("linear", "add") and np.ndim(record.target(made, slot)) == 1 and len(made.shape) == 2:
             summed.append(use)
@@ -717,11 +690,3 @@ def _everywhere(scene: Scene) -> Iterator[Edit]:
         )
     for n in sorted(batch - {1}):
         yield Edit(f"Every bias is averaged over the batch of {n}, not summed.", dict.fromkeys(summed, scaled(1 / n)))
-
-
-def _is_mask(scene: Scene, operand: object) -> bool:
-    """Whether an operand is a constant of zeros and one other number."""
-    if not isinstance(operand, Ref) or scene.record.nodes[operand.index].requires_grad:
-        return False
-    value = np.asarray(scene.record.values[operand.index])
-    return bool(value.size > 1 and np.any(value == 0) and len(np.unique(value[value != 0])) == 1)

@@ -119,7 +119,7 @@ def _with_its_result(place: _Place) -> Iterator[Edit]:
     if place.operand is None or op is None or not op.values_needed(place.slot)[0]:
         return
     for words, values, cost in place.scene.stand_ins.of(place.line, place.family):
-        if cost < 0.2:
+        if cost <= 0.2:
             again = dict(zip(place.line, results(place.family, place.operand, values, place.scene), strict=True))
 
             def both(node: Node, index: int, value: Late, again: dict[int, Late] = again) -> Rule:

@@ -187,9 +187,11 @@ class StandIns:
         self, values: list[Array], seen: set[Any], nodes: Sequence[Node]
     ) -> Iterator[tuple[str, list[Array], float]]:
         """For a value that holds all steps: itself moved along an axis, or another value of all steps put together."""
+        value = values[-1]
         if len(values) > 1:
+            for axis in range(value.ndim if len(set(map(id, values))) == 1 else 0):
+                yield f"{ITSELF} from the other end of axis {axis}", [np.flip(value, axis)] * len(values), 0.2
             return
-        (value,) = values
         for axis in range(min(value.ndim, 2)):
             n = value.shape[axis]
             whole = Series(
