@@ -325,6 +325,12 @@ def test_numbers_that_are_not_finite_can_be_looked_at(bad):
         json.dumps(session.snapshot(p), allow_nan=False)
 
 
+def test_of_several_layers_it_is_said_whose_numbers_these_are():
+    session = viz.debug(nn.LSTM(2, 3, num_layers=2)(tg.randn(3, 1, 2))[0].square().sum())
+    assert "  of layer l0; for others say l1 or name a state\n" in said("triangle l0", session=session)
+    assert "of layer l1" in said("sv h2_3", session=session)
+
+
 def test_of_a_long_table_the_ends_are_shown():
     for count, shown in ((200, 201), (201, 202), (5000, 202)):
         out = io.StringIO()

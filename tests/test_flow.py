@@ -76,11 +76,11 @@ def test_only_what_is_asked_for_is_measured() -> None:
 def test_it_shows_and_saves_itself(tmp_path: Path) -> None:
     losses = {"a$b<i>": build("many-to-many", "lstm", 4), "two": build("many-to-one", "rnn", 6, layers=2)}
     found = viz.flow(losses, tmp_path / "flow.svg", panels=("norms",), title="x & $y")
-    assert [layer.label for layer in found.layers] == ["a$b<i>", "two l0", "two l1"]
+    assert [layer.label for layer in found.layers] == ["a$b<i>", "two h⁽¹⁾", "two h⁽²⁾"]
     bundle = found._repr_mimebundle_()
     assert (tmp_path / "flow.svg").read_text(encoding="utf-8") == bundle["image/svg+xml"]
     assert "a$b&lt;i&gt;" in bundle["image/svg+xml"] and "x &amp; $y" in bundle["image/svg+xml"]
-    assert "two l1" in bundle["text/plain"]
+    assert "two h⁽²⁾" in bundle["text/plain"]
     for suffix, start in (("png", b"\x89PNG"), ("pdf", b"%PDF")):
         assert found.save(tmp_path / f"flow.{suffix}") is found
         assert (tmp_path / f"flow.{suffix}").read_bytes().startswith(start)

@@ -209,3 +209,20 @@ def test_a_program_whose_steps_differ_has_one_recurrence_a_cell(program: Uneven)
 def test_layers_that_read_to_and_fro_are_each_turned_against_the_one_below():
     found = find(tg.Graph(Uneven("to and fro", moves=(True,) * 4).loss()))
     assert [r.reverse for r in found] == [False, True, False]
+
+
+def test_a_network_over_a_parse_tree_is_no_sequence():
+    """A call reads two others, and no call is read twice: it has no time steps, and its picture is a tree."""
+    left, right = tg.randn(3, 3, requires_grad=True), tg.randn(3, 3, requires_grad=True)
+
+    def node(a, b):
+        return tg.tanh(a @ left + b @ right)
+
+    a, b, c, d, e = tg.randn(5, 1, 3)
+    graph = tg.Graph(node(node(node(a, b), c), node(d, e)).sum())
+    assert not find(graph) and timed(graph).steps == ()
+    h = tg.zeros(1, 3)
+    earlier = h
+    for _ in range(4):  # but what reads two steps back as well is one
+        h, earlier = node(h, earlier), h
+    assert len(find(tg.Graph(h.sum()))) == 1

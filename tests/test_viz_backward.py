@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from geometry import boxes, faults, lines
 
@@ -75,3 +77,16 @@ def test_what_dot_has_placed_says_so_and_keeps_gradients_beside_what_they_are_of
         for kind in ("backward", "cell")
     )
     assert all(abs(backward[step] - forward[step]) < width / 8 for step in forward)
+
+
+def test_a_penalty_on_a_cells_weights_is_joined_to_them_forward_and_back():
+    """A layer's W has the loss's gradient through the steps and, beside them, that of the penalty."""
+    w, u, h, loss = tg.randn(2, 3, requires_grad=True), tg.randn(3, 3, requires_grad=True), tg.zeros(1, 3), 0.0
+    for t in range(3):
+        h = tg.tanh(tg.randn(1, 2) @ w + h @ u)
+        loss = loss + F.cross_entropy(h, [t])
+    dot = viz.render(loss + 0.05 * ((u * u).sum() + (w**2).sum()), backward=True).dot
+    title = dict(re.findall(r'^\s*(\w+) \[label="?([^"\\ ]*(?: ⊙ [^"\\ ]*)?)', dot, re.MULTILINE))
+    joined = {(title.get(a), title.get(b)) for a, b, _ in lines(dot)}
+    assert {("W", "W_xh^2"), ("W", "W_hh ⊙ W_hh"), ("∂L/∂(W_hh ⊙ W_hh)", "∂L/∂W"), ("∂L/∂(W_xh^2)", "∂L/∂W")} <= joined
+    assert not faults(dot)

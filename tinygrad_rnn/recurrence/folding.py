@@ -51,7 +51,7 @@ class Folding:
                 self.members[place].append(i)
         self.edges = self._folded_edges()
         self.totals: list[list[Node]] = []  #: sums of something over the steps that end in nothing but sums
-        circles = [c for c in circles_of(self.edges) if self._is_recurrence(c)]
+        circles = [c for c in circles_of(self.edges) if self._is_recurrence(c) and not self._is_tree(c)]
         cells = [cell for circle in circles for cell in self._cells(circle)]
         self.circles = sorted(cells, key=lambda cell: min(self.members[place][0] for place in cell))
         self.circle_of = {place: k for k, circle in enumerate(self.circles) for place in circle}
@@ -113,6 +113,16 @@ class Folding:
             self.totals.append(members)
             return False
         return any(n.shape != () for n in members)
+
+    def _is_tree(self, circle: set[Place]) -> bool:
+        """Whether a call of a cell reads the states of two others, and each call's is read by one: no sequence."""
+        reads, readers = defaultdict[int, set[int]](set), defaultdict[int, set[int]](set)
+        for i in (i for place in circle if place.loop is not None for i in self.members[place]):
+            for source in self.graph.nodes[i].sources:
+                if self.place[source] in circle and self.time[source] != self.time[i]:
+                    reads[self.time[i]].add(self.time[source])
+                    readers[self.time[source]].add(self.time[i])
+        return max(map(len, reads.values()), default=0) > 1 and max(map(len, readers.values())) == 1
 
     def _cells(self, circle: set[Place]) -> list[set[Place]]:
         """The circle, or its cells where it leads through several that feed each other."""

@@ -58,6 +58,7 @@ class Names:
         self._spoken = Spoken(graph, self.names, self._values, known)
         named = [*(name for names in self._values.values() for name in names), *self._weights.values()]
         self._drawn = {name.text: str(name) for name in named}
+        self.marks = known.marks  #: by cell what tells its states from others'
         self.read, self.as_read = self._spoken.read, self._spoken.as_read
         self.shown = self._spoken.found  #: what people read: ``y_3``, ``W_hh``, ``a_f3``, ``(f_3 ⊙ c_2)``
         for index, pair in enumerate(zip(self.names, self.shown)):

@@ -20,6 +20,7 @@ class Layer:
     product_bounds: Series = field(default_factory=dict)  #: {t: the product of the largest ones of single steps}
     reach: dict[int, Series] = field(default_factory=dict)  #: {s: {t: ||dL_s/dh_t||}}, of `state`
     transfer: dict[int, Series] = field(default_factory=dict)  #: {s: {t: largest singular value of ds_s/ds_t}}
+    mark: str = ""  #: what its states are told from others' by: ⁽²⁾
 
     @property
     def state(self) -> str:
@@ -29,4 +30,4 @@ class Layer:
     @property
     def label(self) -> str:
         """The label in a legend."""
-        return " ".join(part for part in (self.network, self.name) if part)
+        return " ".join(part for part in (self.network, f"{self.state}{self.mark}" if self.mark else self.name) if part)

@@ -132,6 +132,7 @@ def _layers(network: str, session: Inspection, panels: Sequence[str]) -> Iterato
             *_products(gains, moments),
             session.triangle(path) if "reach" in panels else {},
             session.transfers(path) if "transfer" in panels else {},
+            str(session.names.marks.get(path, "")),
         )
 
 

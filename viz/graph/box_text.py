@@ -198,7 +198,7 @@ class Labels:
         if box.kind == "backward":
             return self.title(forward).replace("f", "f'", 1)
         names = [name.split(" = ")[0] for name in self.title(forward).split("\n")]
-        return "\n".join(f"∂{self.total}/∂{f'({name})' if re.search('[ ⊙⊘·@]', name) else name}" for name in names)
+        return "\n".join(f"∂{self.total}/∂{f'({name})' if re.search('[ ⊙⊘·@^]', name) else name}" for name in names)
 
     def _time(self, column: Column | None) -> str:
         return "" if column is None else style.subscript(column.step + 1)
@@ -250,9 +250,12 @@ class Labels:
         """The operation that made a node; a layer's with the letter of what it reads."""
         assert node.op is not None
         weights = [i for i in node.sources if self.graph.nodes[i].is_parameter]
-        if self.level.detail == "cell" and node.op.name == "matmul" and weights:  # a weight's note is of its cell alone
+        if self.level.detail == "cell" and weights:  # a note of weights says "W" there
             factors = [self.parameter_name(i) if i in weights else "" for i in node.sources]
-            return " · ".join(name or self._operand(node, k, 0)[0] or "(·)" for k, name in enumerate(factors))
+            if node.op.name == "matmul" or (node.op.infix and all(factors)):
+                told = [name or self._operand(node, k, 0)[0] or "(·)" for k, name in enumerate(factors)]
+                sign = "·" if node.op.name == "matmul" else node.op.symbol
+                return f" {sign} ".join(told) if len(told) > 1 else _symbol(node).replace("(·)", told[0])
         return (
             _symbol(node).replace("x", self._operand(node, 0, 0)[0] or "(·)")
             if node.op.name == "linear"

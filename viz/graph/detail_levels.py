@@ -542,10 +542,11 @@ class _Collapsing:
                     end = index[target]
                     if owner is None and origin.is_parameter:
                         end = self.makers.get(end, end)
-                        if self.detail == "cell" and self.recurrent and boxes[end].kind != "cell":
+                        note = self._note_of(source, aliases, boxes) if self.detail == "cell" else None
+                        if self.detail == "cell" and self.recurrent and boxes[end].kind != "cell" and note is None:
                             boxes[end].members.append(source)
                             continue
-                        start = self._alias(origin, end, boxes, aliases)
+                        start = self._alias(origin, end, boxes, aliases) if note is None else note
                     elif owner is None or owner == target:
                         continue
                     else:
@@ -602,6 +603,10 @@ class _Collapsing:
             for key, place in (owner for user in users for owner in self._owners_of(user)):
                 found[parameter, place][key] = None
         return found
+
+    def _note_of(self, parameter: int, aliases: Mapping[Hashable, int], boxes: Sequence[Box]) -> int | None:
+        """The note of a cell's parameters that has this one, whatever else reads it: a penalty on its size."""
+        return next((note for note in aliases.values() if parameter in boxes[note].members), None)
 
     def _alias(self, parameter: Node, target: int, boxes: list[Box], aliases: dict[Hashable, int]) -> int:
         """The box of a shared parameter: one for all cells at cell level, else a copy in each step that uses it."""

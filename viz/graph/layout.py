@@ -64,8 +64,9 @@ def compose(
 
 
 def _captions_below(layout: Layout, level: Level) -> None:
-    """Make the steps' frames, at whose bottom captions stand, reach below lines that would run through those."""
-    x, y = _points(layout)
+    """Make the steps' frames, at whose bottom captions stand, reach below lines and boxes that would lie on those."""
+    corners = [(x, y) for r in layout.rects.values() for x in (r.left, r.x, r.right) for y in (r.bottom, r.top)]
+    x, y = (np.concatenate(both) for both in zip(_points(layout), np.array(corners).T, strict=True))
     places = [layout.caption(level, column, frame) for column, frame in layout.frames]
     low = (y > min((r.bottom for r in places), default=0)) & (y < max((r.top for r in places), default=0))
     x, low = x[low], y[low]

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 from tinygrad_rnn.files import PathLike
 
 from .. import style
+from ..vocabulary import Mark, Name
 from .box_text import Labels
 from .detail_levels import Box, Edge, Level
 from .graphviz_program import RenderError
@@ -290,10 +291,7 @@ class _Folding:
     def _cell(self, place: tuple[str, ...], mark: str) -> str:
         inside = {self.level.roles[n.index] for n in self.level.graph.nodes if n.scope.path == place}
         name = "LSTM" if "c" in inside else "GRU" if {"r", "z"} <= inside else "RNN"
-        kin = _unique(_layer(other) for other in self.level.recurrent if other and other[:-1] == place[:-1])
-        several = len(kin) > 1 and _layer(place) in kin  # what no module does is no layer of one
-        number = f"⁽{style.superscript(kin.index(_layer(place)) + 1)}⁾" if several else ""
-        return f"{name}{mark}{number}{' ←' if place and place[-1].endswith('_reverse') else ''}"
+        return str(Name(f"{name}{mark}", self.labels.names.marks.get(place, Mark())))
 
 
 def _layer(place: tuple[str, ...]) -> str:

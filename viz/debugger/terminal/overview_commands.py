@@ -111,11 +111,15 @@ class Overview(Bench):
 
     def _layer(self, argument: str) -> carried_state.Path:
         known = {".".join(path): path for path in self.session.moments}
-        if not argument:
-            return self.session.layer()
-        if argument not in known:
-            raise tg.ArgumentError(f"no layer is called {argument[:40]!r}; there are: {', '.join(known) or 'none'}")
-        return known[argument]
+        try:
+            path = known[argument] if argument in known else self.session.layer(self.node(argument))
+        except tg.ArgumentError:
+            others = ", ".join(known) or "none"
+            raise tg.ArgumentError(f"no layer is called {argument[:40]!r}; there are: {others}") from None
+        if len(known) > 1:
+            here, *rest = (style.shown(".".join(each), 40) for each in sorted(known.values(), key=path.__ne__))
+            self.screen.say((f"  of layer {here}; for others say {', '.join(rest)} or name a state", "dim"))
+        return path
 
     def do_split(self, argument: str) -> None:
         """split [NODE]: a state's gradient by the way it came back: on the highway (LSTM: f ⊙ ∂L/∂c of the next step,
