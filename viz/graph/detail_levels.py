@@ -542,8 +542,9 @@ class _Collapsing:
                     end = index[target]
                     if owner is None and origin.is_parameter:
                         end = self.makers.get(end, end)
-                        note = self._note_of(source, aliases, boxes) if self.detail == "cell" else None
-                        if self.detail == "cell" and self.recurrent and boxes[end].kind != "cell" and note is None:
+                        beside = self.detail == "cell" and self.recurrent and boxes[end].kind != "cell"
+                        note = self._note_of(source, aliases, boxes) if beside else None
+                        if beside and note is None:
                             boxes[end].members.append(source)
                             continue
                         start = self._alias(origin, end, boxes, aliases) if note is None else note

@@ -168,7 +168,7 @@ class _Folding:
 
     def _place_weights(self) -> None:
         for e in self.edges:
-            if e.kind == "weight":
+            if e.kind == "weight" and self.boxes[e.target].kind == "cell":
                 cell = self.layout.rects[e.target]
                 self.layout.rects[e.source] = Rect(cell.left - 30, cell.bottom - 14, *WEIGHT)
 
@@ -241,7 +241,7 @@ class _Folding:
             if e.source == e.target:
                 self.layout.lines.append(self._back_to_itself(n, e, a))
                 continue
-            if e.kind == "weight":
+            if e.kind == "weight" and self.boxes[e.target].kind == "cell":
                 at = b.left + 0.2 * b.w
                 points = [(a.right, a.y), (at, a.y), (at, b.bottom)]
             elif e.source in self.starts and a.right < b.left and b.bottom < a.y < b.top:
