@@ -130,3 +130,18 @@ def test_only_states_that_were_cut_off_are_seen_as_copies():
     tg.manual_seed(0)
     level = collapse(tg.Graph(plain_loop()), "cell")
     assert Counter(edge.kind for edge in level.edges)["cut"] == 2
+
+
+def test_a_stack_whose_states_are_all_cut_off_is_one_sequence_in_the_debugger_too():
+    below, above, x, loss = tg.nn.GRUCell(2, 3), tg.nn.GRUCell(3, 3), tg.randn(6, 1, 2), 0.0
+    h = g = tg.zeros(1, 3)
+    for t in range(6):
+        if t % 2 == 0:
+            h, g = h.detach(), g.detach()
+        h = below(x[t], h)
+        g = above(h, g)
+        loss = loss + g.square().sum()
+    session = viz.debug(loss)
+    names = set(session.names.names)
+    assert len(session.moments) == 2 and {f"h{k}_{t}" for k in (1, 2) for t in range(7)} <= names
+    assert {"cell1.h_3:constant", "cell2.h_5:constant"} <= names and session.cuts()

@@ -27,6 +27,7 @@ from ..files import PathLike, read_text, write_atomically
 from ..kept_walk import Sent, Walk, WalkStep
 from ..kept_walk import steps as walk_steps
 from ..recurrence.annotate_time_steps import timed
+from ..recurrence.detached import joined
 from ..reverse_walk import nodes_between, seeded
 from . import saving
 from .state_rows import StateRow, state_rows
@@ -280,15 +281,17 @@ def _with_time(graph: tg.Graph) -> tg.Graph:
     """``graph`` with its states and time steps: as the program named them, or else as they are found in the graph.
 
     Cells that the program called alike, two of a top level's, are told apart as they are found; a layer that is called
-    several times for one sequence goes on counting.
+    several times for one sequence goes on counting, as does one whose state was cut off in between.
     """
-    found = timed(graph).nodes
+    found = timed(joined(graph)).nodes
     places: dict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
     for told, seen in zip(graph.nodes, found, strict=True):
         if told.role in ("h", "c") and told.scope.step is not None:
             places[told.scope.path].add(seen.scope.path)
     nodes = [
-        replace(told, role=seen.role, scope=told.scope._replace(step=seen.scope.step))
+        replace(told, scope=seen.scope)
+        if told.op is not seen.op  # what was cut off
+        else replace(told, role=seen.role, scope=told.scope._replace(step=seen.scope.step))
         if len(places.get(told.scope.path, ())) == 1
         else seen
         for told, seen in zip(graph.nodes, found, strict=True)

@@ -106,7 +106,7 @@ def _as_spoken(box: Box, names: Names, title: list[str]) -> list[str]:
         return [f"{left} = {formula}"] if formula else title
     if box.key[0] not in ("op", "part") or node.op is None or node.role or node.name:
         return title
-    if said == names[box.main]:  # no formula: what the sentences call it, and what it does
+    if said == names[box.main] != how:  # no formula: what the sentences call it, and what it does
         return [f"{names.drawn(said)} = {how}", *title[1:]] if len(said) <= FORMULA_LIMIT else title
     if said.endswith(")"):
         formula = _written(names, said)
