@@ -77,8 +77,7 @@ def written_out(line):
 
     def at(text, t, letter="t"):
         text = re.sub(rf"_{letter}\b", f"_{t}", text)
-        text = re.sub(rf"(?<=[\[:]){letter}(?=[\]:])", str(t), text)  # an index: x[t], x[t-1:t]
-        text = re.sub(rf"(?<=, ){letter}(?=\])", str(t), text)  # x[:, t]
+        text = re.sub(rf"(?<=[\[: ]){letter}(?=[\]:,])", str(t), text)  # an index: x[t], x[t-1:t], x[:, t]
         text = re.sub(rf"(?<=[<>=] ){letter}\b(?![+-])", str(t), text)  # compared: n > t
         number = rf"_?\(?\b{letter}([+-]\d+)\)?"
         return re.sub(number, lambda m: ("_" if m[0][0] == "_" else "") + str(t + int(m[1])), text)
@@ -1022,3 +1021,24 @@ def test_tokens_by_their_numbers_are_given_to_each_step(several, double):
     assert_true(found)
     lines = {line.text: line.steps for line in found.recurrence}
     assert lines["h_t = tanh(E[given_t] + h_(t-1) @ W_hh)"] == (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+def test_words_of_sentences_are_written_once_for_all_sentences(own, first, double):
+    """A cell in a loop over the words of a sentence, in a loop over sentences; the words begin anew every time."""
+    w, u, a, b, v = (tg.randn(*s).requires_grad_() for s in ((2, 3), (3, 3), (3, 3), (3, 3), (3, 4)))
+    below, above = tg.nn.GRUCell(2, 3), tg.nn.GRUCell(3, 3)
+    x, state, loss = tg.randn(*((3, 2) if first else (2, 3)), 1, 2), tg.zeros(1, 3), 0.0
+    for i in range(3):
+        h = tg.zeros(1, 3) if own else None
+        for j in range(2):
+            read = x[i, j] if first else x[j, i]
+            h = tg.tanh(read @ w + h @ u) if own else below(read, h)
+        state = tg.tanh(h @ a + state @ b) if own else above(h, state)
+        loss = loss + cross_entropy(state @ v, [i])
+    found = viz.derive(loss)
+    assert_true(found)
+    assert all(line.steps or line.left.step is None for line in found.recurrence if not line.left.gradient), found
+    text = str(found)
+    assert "[t-1, 0]" in text and "[t-1, 1]" in text if first else "[0, t-1]" in text and "[1, t-1]" in text

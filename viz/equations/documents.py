@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tinygrad_rnn.optional_packages import needed
 from .. import style
 from .closed_form import ClosedForm, closed_form
 from .expression import Expression, Symbol, operations, parts
-from .formula_text import COMPARED, EVERY_NUMBER, INDICES, NOTHING, Latex, Text, steps_told
+from .formula_text import NOTHING, Latex, Text, steps_told, ways_to_count
 
 _HERE = Path(__file__).parent
 
@@ -77,12 +78,11 @@ class Derivation:
     def recurrence(self) -> tuple[Equation, ...]:
         """The equations that repeat, written for a step t."""
         groups: dict[tuple[Any, ...], list[Equation]] = {}
-        plain = [(False, counted) for counted in (NOTHING, INDICES, COMPARED, EVERY_NUMBER)]
         for line in self.lines:
-            for gathered, counted in [*plain, *((True, counted) for counted in (NOTHING, INDICES) if line._has_sums)]:
-                if line.left.step is not None:
-                    text = Text(line.left.step, counted=counted, gathered=gathered)(line.right)
-                    groups.setdefault((gathered, counted, line.left.stem, line.left.gradient, text), []).append(line)
+            ways = ways_to_count(line.right) if line.left.step is not None else []
+            for gathered, counted in product((False, True) if line._has_sums else (False,), ways):
+                text = Text(line.left.step, counted=counted, gathered=gathered)(line.right)
+                groups.setdefault((gathered, counted, line.left.stem, line.left.gradient, text), []).append(line)
         runs: dict[int, Equation] = {}
         for (gathered, counted, *_), group in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0][:2])):
             group = [line for line in group if id(line) not in runs]

@@ -15,7 +15,7 @@ from typing import Any
 from tinygrad_rnn.primitives import TABLE
 
 from .. import style
-from .expression import Apply, Expression, Symbol, parts
+from .expression import Apply, Expression, Symbol, operations, parts
 
 SUM, PRODUCT, MATMUL, NEGATIVE, POWER, ATOM = range(6)  #: how tightly a formula holds together
 Written = tuple[str, int]
@@ -23,7 +23,7 @@ ROW = Symbol("row", None)  #: what an operation written as a matrix does somethi
 
 
 #: What counts with the time step, of the whole numbers in a formula.
-NOTHING, INDICES, COMPARED, EVERY_NUMBER = range(4)
+NOTHING, INDICES, FIRST_INDEX, LAST_INDEX, COMPARED, EVERY_NUMBER = range(6)
 _COMPARISONS = (">", ">=", "<", "<=", "==", "!=")
 
 
@@ -195,15 +195,14 @@ class Text:
 
     def index(self, index: Sequence[Any]) -> str:
         """The text of an index between its brackets."""
-        return ", ".join(map(self._index_part, index)) or "()"
+        places = [n for n, part in enumerate(index) if _is_place(part)] if self.counted else []
+        counted = {FIRST_INDEX: places[:1], LAST_INDEX: places[-1:]}.get(self.counted, places)
+        return ", ".join(self._index_part(part, n in counted) for n, part in enumerate(index)) or "()"
 
-    def _index_part(self, part: Any) -> str:
+    def _index_part(self, part: Any, counted: bool) -> str:
         if isinstance(part, slice):
-            row = type(part.start) is type(part.stop) is int and part.stop - part.start == 1
-            if row and self.counted:  # the sequence's row of one step, x[t : t + 1]
-                return f"{self.relative(part.start)}:{self.relative(part.stop)}"
-            return style.slice_text(part)
-        if isinstance(part, int) and self.counted:
+            return f"{self.relative(part.start)}:{self.relative(part.stop)}" if counted else style.slice_text(part)
+        if counted:
             return self.relative(part)
         return "..." if part is Ellipsis else _plain(part)
 
@@ -324,8 +323,9 @@ def repeats(x: Apply, within: Text) -> list[tuple[Expression, Text, Sequence[int
     groups: dict[Hashable, dict[int, Text]] = {}
     for way, apart in enumerate((set[Symbol](), shared) if shared else (set[Symbol](),)):
         for n, term in enumerate(x.args):
-            running = max((s.step for s in parts(term) if s.step is not None and s not in apart), default=None)
-            for counted in (within.counted, INDICES) if running is not None else ():
+            timed = [s for s in parts(term) if s.step is not None and s not in apart]
+            running = max((s.step or 0 for s in [s for s in timed if s.gradient] or timed), default=None)
+            for counted in [c for c in ways_to_count(term) if c <= LAST_INDEX] if running is not None else ():
                 writer = type(within)(within.base, counted=counted, running=running, apart=apart)
                 groups.setdefault((way, counted, writer(term)), {})[n] = writer
     found: dict[int, tuple[Expression, Text, Sequence[int]]] = {}
@@ -340,6 +340,14 @@ def repeats(x: Apply, within: Text) -> list[tuple[Expression, Text, Sequence[int
             found[min(own)] = x.args[own[0]], group[own[0]], steps
             seen.update(own)
     return [found.get(n, (term, within, ())) for n, term in enumerate(x.args) if n in found or n not in seen]
+
+
+def ways_to_count(x: Expression) -> list[int]:
+    """What may count with the time step in a formula."""
+    found = [*operations(x)]
+    indices = [INDICES, FIRST_INDEX, LAST_INDEX] if any("index" in op.attrs for op in found) else []
+    numbers = any(isinstance(a, float) for op in found for a in op.args)
+    return [NOTHING, *indices, *[COMPARED, EVERY_NUMBER] * numbers]
 
 
 def steps_told(steps: Sequence[int], *, latex: bool = False) -> str:
@@ -357,6 +365,13 @@ def steps_told(steps: Sequence[int], *, latex: bool = False) -> str:
 
 def _is_run(steps: Sequence[int]) -> bool:
     return len(steps) == steps[-1] - steps[0] + 1
+
+
+def _is_place(part: Any) -> bool:
+    """Whether it is one place of an index, or one row, such as a sequence's of one step, ``x[t : t + 1]``."""
+    if isinstance(part, slice):
+        return type(part.start) is type(part.stop) is int and part.stop - part.start == 1
+    return isinstance(part, int)
 
 
 def _letter(stem: str) -> tuple[str, list[str], str]:

@@ -16,7 +16,7 @@ from tinygrad_rnn.graph import Ref
 from tinygrad_rnn.primitives import getitem, reshape, take
 from tinygrad_rnn.tensors import Array
 
-from ..graph.time_columns import operands, roles
+from ..graph.time_columns import STATES, operands, roles
 from ..vocabulary import Name
 from .naming import Known
 
@@ -51,7 +51,7 @@ def _judged(graph: tg.Graph, rows: Sequence[StateRow], names: Known) -> tg.Graph
     reads, a target, is in that step. A state is called as it is elsewhere, in the cell that it belongs to. What a layer
     reads, or goes on from, and has been put out before is called as it was there.
     """
-    nodes = list(graph.nodes)
+    nodes, begun = list(graph.nodes), {index for row in rows for index in row.initial}
     handed_on = operands(graph, see_through=True)[1]
     told = roles(graph, operands(graph, see_through=False)[0])
     for node, role in zip(graph.nodes, told, strict=True):
@@ -63,9 +63,11 @@ def _judged(graph: tg.Graph, rows: Sequence[StateRow], names: Known) -> tg.Graph
         elif (role == "x" or node.scope.step is None) and node.op is not None and node.index in handed_on:
             nodes[node.index] = replace(node, role=None)
         readers = {graph.nodes[i].scope.step for i in graph.consumers[node.index]}
-        given = node.op is None and not (node.role or node.name or node.requires_grad)
+        own = None if node.role in STATES and node.index not in begun else node.role
+        given = node.op is None and not (own or node.name or node.requires_grad)
         if given and node.scope.step is None and len(readers) == 1:
-            nodes[node.index] = replace(node, scope=node.scope._replace(step=readers.pop()))
+            nodes[node.index] = replace(node, role=own, scope=node.scope._replace(step=readers.pop()))
+            names.of.pop(node.index, None)
     _place_beside_the_loop(graph, nodes)
     for row in rows:
         for index in (n for n in row.nodes if n is not None):
