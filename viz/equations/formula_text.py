@@ -343,7 +343,7 @@ def repeats(x: Apply, within: Text) -> list[tuple[Expression, Text, Sequence[int
 
 
 def ways_to_count(x: Expression) -> list[int]:
-    """What may count with the time step in a formula."""
+    """The ways in which numbers of a formula may count with the time step."""
     found = [*operations(x)]
     indices = [INDICES, FIRST_INDEX, LAST_INDEX] if any("index" in op.attrs for op in found) else []
     numbers = any(isinstance(a, float) for op in found for a in op.args)
