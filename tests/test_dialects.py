@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dialect_oracles import ORACLES, H, I, P
+from dialect_oracles import ORACLES, H, I, P, layer_of
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.interchange import DIALECTS, load_weights, save_weights
 from tinygrad_rnn.interchange.weights.dialects_document import updated
-from tinygrad_rnn.interchange.weights.table import layer_of
 
 T, N = 3, 2
 #: names and shapes that several dialects share, while the numbers mean something else

@@ -5,11 +5,11 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from dialect_oracles import layer_of
 from nightly import NIGHTLY
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.interchange import DIALECTS, load_weights, save_weights
-from tinygrad_rnn.interchange.weights.table import layer_of
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("KERAS_BACKEND", "jax")

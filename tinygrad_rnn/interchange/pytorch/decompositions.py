@@ -8,7 +8,6 @@ import torch
 from torch._decomp import decomposition_table
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ...errors import UnsupportedError
 from ...tensors import Tensor
 from ..nested_results import leaves, mapped
 from . import calls
@@ -40,14 +39,7 @@ class _Parts(TorchDispatchMode):
         out = func(*args, **kwargs)
         part = type(self.call)(recorder, name, args, kwargs, out, self.call.random_state)
         with torch._C._DisableTorchDispatch():
-            handler = calls.find(name)
-            assert handler is not None
-            try:
-                results = handler(part, *mirrored[0], **mirrored[1])
-            except UnsupportedError:
-                raise
-            except Exception:  # a form of arguments it does not know
-                results = NotImplemented
+            results = calls.mirrored(part, *mirrored)
             if results is not NotImplemented:
                 if written is not None:
                     recorder.write(written, results, name)

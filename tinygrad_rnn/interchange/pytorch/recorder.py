@@ -334,15 +334,7 @@ class CallRecorder:
             self.hooks.setdefault(self.ours(t).serial, []).append(Hook(hook, self.place))
 
     def _mirror(self, call: Call, mirrored: Any, made: list[Any], written: Any, func: Any) -> None:
-        handler = calls.find(call.name)
-        results: Any = NotImplemented
-        if handler is not None:
-            try:
-                results = handler(call, *mirrored[0], **mirrored[1])
-            except UnsupportedError:
-                raise
-            except Exception:  # a keyword or a form of argument it does not know: core ATen may
-                results = NotImplemented
+        results = calls.mirrored(call, *mirrored)
         if results is NotImplemented:
             if made and not any(t.is_floating_point() or t.is_complex() for t in made):
                 self.note(f"{call.name} depends on data and keeps the value it had")

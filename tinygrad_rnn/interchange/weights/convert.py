@@ -25,6 +25,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "gru": {"activations": OF_GRU, "reset": "after", "clip": None},
     "rnn": {"nonlinearity": "tanh", "clip": None},
 }
+_KINDS: dict[str, type[RecurrentLayers]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 #: what a user of the library sets, and no array shows
 _CHOSEN = ("activations", "nonlinearity", "clip", "coupled")
 
@@ -65,7 +66,7 @@ def load_weights(
             raise DataError(f"these are no weights of {chosen.name} for {shape}: {found}")
     else:
         chosen, found = _recognised(shape, arrays, about)
-    problem = _unlike(chosen, layer)
+    problem = _unlike(chosen, shape)
     for value in found.values():
         problem = problem or _otherwise(about.get(id(value)), layer)
     if problem:
@@ -91,7 +92,7 @@ def save_weights(layer: RecurrentLayers, dialect: str, path: PathLike | None = N
     chosen, shape = _named(dialect), _Shape(layer)
     if chosen.cell != shape.cell:
         raise ArgumentError(f"{chosen.name} is for nn.{chosen.cell.upper()}, not nn.{shape.cell.upper()}")
-    if problem := _unlike(chosen, layer):
+    if problem := _unlike(chosen, shape):
         raise ArgumentError(f"{chosen.name} computes something else than this {type(layer).__name__}: {problem}")
     atoms = _from_ours(chosen, shape, {name: value.numpy() for name, value in layer.state_dict().items()})
     arrays: dict[str, Array] = {}
@@ -116,10 +117,10 @@ class _Shape:
     """The sizes of a layer, and where its weights are."""
 
     def __init__(self, layer: RecurrentLayers) -> None:
-        if not isinstance(layer, (RNN, LSTM, GRU)):
+        if not isinstance(layer, tuple(_KINDS.values())):
             raise ArgumentError(f"weights are loaded into an nn.RNN, nn.LSTM or nn.GRU, not {type(layer).__name__}")
         self.layer = layer
-        self.cell = {RNN: "rnn", LSTM: "lstm", GRU: "gru"}[next(k for k in (RNN, LSTM, GRU) if isinstance(layer, k))]
+        self.cell = next(cell for cell, kind in _KINDS.items() if isinstance(layer, kind))
         self.layers, self.directions = layer.num_layers, layer.num_directions
         self.state = layer.proj_size or layer.hidden_size
         self.options = [
@@ -375,9 +376,9 @@ def _otherwise(told: Told | None, layer: RecurrentLayers) -> str | None:
     return f"make the layer with {wanted}" if wanted else None
 
 
-def _unlike(dialect: Dialect, layer: RecurrentLayers) -> str | None:
+def _unlike(dialect: Dialect, shape: _Shape) -> str | None:
     """The difference between the layer's computation and the dialect's, in words; None if there is none."""
-    cell = {RNN: "rnn", LSTM: "lstm", GRU: "gru"}[next(k for k in (RNN, LSTM, GRU) if isinstance(layer, k))]
+    cell, layer = shape.cell, shape.layer
     own = _own(layer)
     wanted = {**_DEFAULTS[cell], **dialect.layer}
     if "learned_state" in wanted:

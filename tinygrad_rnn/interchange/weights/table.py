@@ -8,7 +8,6 @@ the forget gate's pre-activation is ours with 1 added to that bias.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from .dialect import Dialect, Part
 
@@ -285,10 +284,3 @@ _ALL = [
 ]  # fmt: skip
 
 DIALECTS: Mapping[str, Dialect] = {each.name: each for each in _ALL}
-
-
-def layer_of(dialect: Dialect) -> Any:
-    """The class of ours that computes it."""
-    from ... import nn
-
-    return {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[dialect.cell]

@@ -8,34 +8,16 @@ A bug is a backward pass written by hand with one thing wrong (`BUGS`). Judge yo
 ...     pass  # does your checker, given problem.loss, problem.inputs() and claimed.whole, say that it is wrong?
 """
 
-from .bptt import Bptt
-from .bugs import BUGS
-from .score_table import (
-    KINDS,
-    POLICIES,
-    REGIMES,
-    Row,
-    as_markdown,
-    as_text,
-    correct,
-    detection_table,
-    false_alarms,
-    make_problem,
-    wrong_gradients,
-)
-
-__all__ = [
-    "BUGS",
-    "KINDS",
-    "POLICIES",
-    "REGIMES",
-    "Bptt",
-    "Row",
-    "as_markdown",
-    "as_text",
-    "correct",
-    "detection_table",
-    "false_alarms",
-    "make_problem",
-    "wrong_gradients",
-]
+from .bptt import Bptt as Bptt
+from .bugs import BUGS as BUGS
+from .score_table import KINDS as KINDS
+from .score_table import POLICIES as POLICIES
+from .score_table import REGIMES as REGIMES
+from .score_table import Row as Row
+from .score_table import as_markdown as as_markdown
+from .score_table import as_text as as_text
+from .score_table import correct as correct
+from .score_table import detection_table as detection_table
+from .score_table import false_alarms as false_alarms
+from .score_table import make_problem as make_problem
+from .score_table import wrong_gradients as wrong_gradients

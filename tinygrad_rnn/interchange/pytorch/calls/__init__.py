@@ -4,20 +4,9 @@ A name is the same whether the call is a function, a method, an operator or one 
 Python or its core operators (aten) make it; so one table serves both. What is not here, `decompositions` takes apart.
 """
 
-from . import arithmetic, layers, losses, positions, reductions, shapes, types
-from .layers import dropout_mask
-from .table import FLOATS, find, handles
-
-__all__ = [
-    "FLOATS",
-    "arithmetic",
-    "dropout_mask",
-    "find",
-    "handles",
-    "layers",
-    "losses",
-    "positions",
-    "reductions",
-    "shapes",
-    "types",
-]
+from . import arithmetic, layers, losses, positions, reductions, shapes, types  # noqa: F401  they enter their calls
+from .layers import dropout_mask as dropout_mask
+from .table import FLOATS as FLOATS
+from .table import find as find
+from .table import handles as handles
+from .table import mirrored as mirrored

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ....errors import UnsupportedError
 from ....tensors import Tensor, as_tensor
 from ...tables import entering
 
@@ -31,6 +32,17 @@ def find(name: str) -> Callable[..., Any] | None:
     if plain not in TABLE and not name.startswith("_"):
         plain = plain.rstrip("_")
     return TABLE.get(plain)
+
+
+def mirrored(call: Call, args: Any, kwargs: Any) -> Any:
+    """The results of a call on our tensors; `NotImplemented` where nothing mirrors it, or not with such arguments."""
+    handler = find(call.name)
+    try:
+        return NotImplemented if handler is None else handler(call, *args, **kwargs)
+    except UnsupportedError:
+        raise
+    except Exception:  # a keyword or a form of argument it does not know: core ATen may
+        return NotImplemented
 
 
 def numpy_dtype(dtype: Any) -> np.dtype[Any]:
