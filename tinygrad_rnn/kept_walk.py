@@ -36,7 +36,7 @@ class WalkStep(NamedTuple):
     node: int
     gradient: Any  #: complete: every consumer has contributed; an array, or a tensor if the walk was recorded
     contributions: tuple[Sent, ...]
-    #: "hook" or "what-if" if the gradient was replaced, so that it is not the sum of what arrived
+    #: "hook", "what-if" or "mistake" if the gradient was replaced, so that it is not the sum of what arrived
     replaced: str | None = None
     #: {node: its partial sum} after the time steps a sampled trace left out just before this step
     brought: tuple[tuple[int, Any], ...] = ()

@@ -197,6 +197,8 @@ def _nested(array: Any, large: bool) -> str:
 # Formulas ------------------------------------------------------------------------------------------------
 
 _COMMANDS = {
+    "left": "",  # of brackets
+    "right": "",
     "odot": "⊙",
     "oslash": "⊘",
     "sum": "Σ",

@@ -115,7 +115,7 @@ def _step(graph: tg.Graph, arrays: list[Array], item: Any) -> WalkStep:
         sent.append(Sent(slot, target, value))
     brought = tuple((_index(graph, n), _fitting(graph, n, arrays[number])) for n, number in item["brought"])
     gradient = _fitting(graph, node.index, arrays[item["gradient"]])
-    if item["replaced"] not in (None, "hook", "what-if"):
+    if item["replaced"] not in (None, "hook", "what-if", "mistake"):
         raise tg.DataError("a step says neither that its gradient was replaced nor that it was not")
     return WalkStep(node.index, gradient, tuple(sent), item["replaced"], brought)
 

@@ -12,6 +12,7 @@ from ..arguments import answerable
 from ..draw_hook import drawing
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..graph import Node
+from ..operation_errors import short
 from ..tensors import Array, Tensor
 from .report import Diagnosis
 
@@ -121,7 +122,13 @@ def _leaf(record: Record, key: Any) -> int:
     if not isinstance(key, (str, Tensor)):
         raise ArgumentError(f"diagnose: gradients are keyed by leaf or name, not {type(key).__name__}")
     if isinstance(key, str):
-        return _differentiable(record, record.graph.find(key)).index
+        alike = [node for node in record.nodes if node.op is None and node.name == key]
+        found = [node for node in alike if node.requires_grad] or alike
+        if len(found) == 1:
+            return _differentiable(record, found[0]).index
+        known = short(", ".join(leaf.name for leaf in record.leaves if leaf.name), 200) or "none with a name"
+        what = "give tensors as keys" if found else f"leave it out; the leaves are: {known}"
+        raise ArgumentError(f"diagnose: {len(found) or 'no'} leaves are called {short(key)!r}; {what}")
     node = next((n for n in record.nodes if n.serial == key.serial), None)
     if node is None:
         raise ArgumentError(f"diagnose: {key._described()} is not in this loss; leave it out, or give its own loss")

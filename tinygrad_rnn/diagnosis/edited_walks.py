@@ -283,7 +283,7 @@ class Record:
         rewritten = self.differences(edit) if edit.leaves else {}
         for k, step in enumerate(found):
             if step.node in edit.leaves:
-                found[k] = step._replace(gradient=self.gradient(step.node) + rewritten[step.node], replaced="what-if")
+                found[k] = step._replace(gradient=self.gradient(step.node) + rewritten[step.node], replaced="mistake")
         return Walk(self.graph, found)
 
     def sketches(self, edits: Sequence[Edit], functionals: Mapping[Use, Array], rows: int) -> Array:

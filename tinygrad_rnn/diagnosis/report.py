@@ -72,7 +72,7 @@ class Diagnosis:
         if self.correct and self.few_digits:
             return f"The gradients are right to the {self.few_digits} they are given with: {TOO_FEW}."
         if self.correct:
-            return f"The gradients are right, to {self.agreement:.0e} (relative)."
+            return f"The gradients are right, {_to(self.agreement)}."
         return self._named() if self.edits else self._not_found()
 
     def _named(self) -> str:
@@ -86,7 +86,7 @@ class Diagnosis:
             lines += ["- " + edit.words.replace("\n", " ") for edit in others[:LISTED]]
             if len(others) > LISTED:
                 lines.append(f"- and {len(others) - LISTED} more.")
-        lines.append(f"Your numbers are reproduced to {self.agreement:.0e} (relative).")
+        lines.append(f"Your numbers are reproduced {_to(self.agreement)}.")
         return "\n".join(lines)
 
     def _not_found(self) -> str:
@@ -102,3 +102,7 @@ class Diagnosis:
             some = "; ".join(self.failed[:LISTED]) + ("; and others" if len(self.failed) > LISTED else "")
             lines.append(f"Not tried, as the search itself failed there (please report it): {some}.")
         return "\n".join(lines)
+
+
+def _to(difference: float) -> str:
+    return f"to {difference:.0e} (relative)" if difference else "to the last bit"

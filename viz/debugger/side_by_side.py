@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygrad_rnn.bptt.recording import Trace
 from tinygrad_rnn.diagnosis.edited_walks import Edit, Record
+from tinygrad_rnn.diagnosis.student_names import Names as StudentNames
 from tinygrad_rnn.errors import DataError
 from tinygrad_rnn.files import PathLike, as_path, write_atomically
 from tinygrad_rnn.kept_walk import Sent, Walk
@@ -33,14 +34,14 @@ class SideBySide:
             session = Session(Trace(graph, seed, walk.steps))
             session.goto(self.position)
             self.sessions.append(session)
+        self.names = Names(record.graph)
         self.term = f"In the equations, with steps counted from 1: {edit.term}." if edit.term else ""
-        self.where = self._where(record, walks) + self._also_called(record)
+        self.where = f"{self._where(record, walks)}{self._rules()}{self._also_called(record, walks[0])}"
 
     def _where(self, record: Record, walks: list[Walk]) -> str:
         """At which step they part, and what there is sent otherwise."""
         true, edited = (walk.steps[self.position - 1] for walk in walks)
-        names = Names(record.graph)
-        shown = [names.both(index) for index in range(len(record.nodes))]  # as said above, and as in the debuggers
+        shown = [self.names.drawn(self.names.both(index)) for index in range(len(record.nodes))]  # as in the pictures
         text = f"Below, the walks part at step {self.position} of {len(walks[0].steps)}"
         if true.node == edited.node and record.nodes[true.node].op is None:
             return f"{text}: in what is written down for {shown[true.node]}."
@@ -50,14 +51,24 @@ class SideBySide:
             return f"{text}."
         return f"{text}: in what {shown[true.node]} sends to {' and to '.join(shown[sent.target] for sent in other)}."
 
-    def _also_called(self, record: Record) -> str:
-        """The debuggers' names of the leaves that are said above by the program's names."""
-        shown = Names(record.graph).shown
-        others = [
-            f"{leaf.name} is {shown[leaf.index]}"
-            for leaf in record.leaves
-            if leaf.name and leaf.name != shown[leaf.index] and re.search(rf"\b{re.escape(leaf.name)}\b", self.words)
-        ]
+    def _rules(self) -> str:
+        """The rule that is another there, if it is one, in both walks."""
+        rules = zip(*([rule.formula for rule in session.rules()] for session in self.sessions), strict=False)
+        pairs = [(right, wrong) for right, wrong in rules if right != wrong and right and wrong]
+        if len(pairs) != 1:
+            return ""
+        right, wrong = map(self.names.drawn, pairs[0])
+        return f" There {wrong}, not {right.split('= ', 1)[-1]}."
+
+    def _also_called(self, record: Record, true: Walk) -> str:
+        """The debuggers' names of what is said above by the program's."""
+        step, said = true.steps[self.position - 1], StudentNames(record)
+        around = [record.nodes[index] for index in (step.node, *(sent.target for sent in step.contributions))]
+        others = list[str]()
+        for node in dict.fromkeys([*record.leaves, *around]):
+            own, shown = said.of(node), self.names.drawn(self.names.shown[node.index]).rstrip("₀₁₂₃₄₅₆₇₈₉")
+            if own != shown and "(" not in shown and re.search(rf"(?<!\w){re.escape(own)}(?!\w)", self.words):
+                others.append(f"{own} is {shown}")
         return f" There, {' and '.join(others)}." if others else ""
 
     def html(self, path: PathLike | None = None) -> str:

@@ -117,7 +117,7 @@ function showRule(p) {
   if (p < 0) { fill("rule", computed(nodes[nodeAt(p)])); return; }
   if (!step) { fill("rule", muted("The walk back starts at the loss; go one step on.")); return; }
   const upstream = array(step.gradient);
-  const replaced = step.replaced ? [muted(`This gradient was replaced by a ${step.replaced}.`)] : [];
+  const replaced = step.replaced ? [muted(`This gradient was replaced by a ${step.replaced}. `)] : [];
   if (!step.sent.length) {
     fill("rule", replaced, muted("This is where the gradient ends: it is finished, and flows no further."));
     return;
