@@ -14,8 +14,10 @@ from tinygrad_rnn import nn
 from viz.debugger.node_names import Names
 from viz.equations.expression import Symbol
 from viz.equations.formula_text import Text
+from viz.graph.backward_picture import mirrored
 from viz.graph.box_text import Labels
 from viz.graph.detail_levels import DETAILS, collapse
+from viz.graph.gradient_values import gradients
 
 
 def in_pictures(graph: tg.Graph, detail: str) -> dict[int, str]:
@@ -39,13 +41,28 @@ def law(graph: tg.Graph) -> None:
             assert names.drawn(shown) == drawn, (detail, index, shown)
 
 
+def law_of_gradients(graph: tg.Graph) -> None:
+    """A gradient's box in a backward picture says of what it is by the name that the debugger has for that."""
+    loss = graph.tensors()[graph.outputs[0]]
+    graph = tg.Graph(loss)
+    level, names, forward = collapse(graph, "gate"), Names(graph), in_pictures(graph, "gate")
+    labels = Labels(mirrored(level, gradients([loss], level)))
+    for box in labels.level.boxes:
+        if box.kind == "gradient" and box.key[1] != "W" and box.main in forward:
+            shown = re.sub(r":\d+$", "", names.shown[box.main])
+            assert labels.title(box) == f"∂L/∂{names.drawn(shown)}", box
+
+
 def law_of_equations(graph: tg.Graph) -> None:
-    names, named = Names(graph), in_pictures(graph, "gate")
-    for line in viz.derive(graph.tensors()[graph.outputs[0]]).lines:
-        if line.node in named and not line.left.gradient:
-            shown = re.sub(r":\d+$", "", names.shown[line.node]).replace("′", "_prime")
-            called = [Text()(x) for x in (line.left, line.right) if isinstance(x, Symbol)]  # h2_0 = h1_4
-            assert shown in called, (line.node, shown)
+    names, named, called = Names(graph), in_pictures(graph, "gate"), dict[int, list[str]]()
+    lines = [line for line in viz.derive(graph.tensors()[graph.outputs[0]]).lines if line.node in named]
+    for line in sorted(lines, key=lambda line: line.left.gradient):
+        shown = re.sub(r":\d+$", "", names.shown[line.node]).replace("′", "_prime")
+        if line.left.gradient:
+            assert Text()(line.left) in [f"d{name}" for name in called.get(line.node, [shown])], (line.node, shown)
+        else:
+            called[line.node] = [Text()(x) for x in (line.left, line.right) if isinstance(x, Symbol)]  # h2_0 = h1_4
+            assert shown in called[line.node], (line.node, shown)
 
 
 @given(loops(wider=True))
@@ -65,6 +82,7 @@ def test_a_picture_of_a_random_network_and_its_equations_have_one_name_for_a_val
 def test_a_picture_of_a_loop_debugger_and_equations_have_one_name_for_a_value(shape, cells):
     graph, _ = Loop(cells, steps=2, shape=shape).graph()
     law(graph)
+    law_of_gradients(graph)
     law_of_equations(graph)
 
 
@@ -80,6 +98,7 @@ def layers(kind: str = "LSTM", **settings) -> tg.Tensor:
 def test_a_picture_of_layers_debugger_and_equations_have_one_name_for_a_value(kind, num_layers, bidirectional):
     graph = tg.Graph(layers(kind, num_layers=num_layers, bidirectional=bidirectional))
     law(graph)
+    law_of_gradients(graph)
     law_of_equations(graph)
 
 

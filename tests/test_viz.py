@@ -20,6 +20,7 @@ import pytest
 
 import tinygrad_rnn as tg
 import viz
+from tinygrad_rnn.sequence_patterns import build
 from viz.graph.png_pdf import _known, svg_to_pdf
 from viz.plotting import settings
 
@@ -404,3 +405,9 @@ def test_parameters_of_one_name_say_where_they_belong():
         h = cell(tg.ones(3, 1, 2)[t], h)
     names = {name for g in groups(viz.render(h.sum(), detail="gate"), "parameter") for name in texts(g)}
     assert names == {"W_xh W.weight", "W_hh U.weight", "b_xh bias"}
+
+
+def test_a_screen_reader_has_a_text_for_a_picture():
+    picture = viz.render(build("many-to-one", "rnn", 2), title='a "b" <c>')
+    (said,) = re.findall(r'<svg role="img" aria-label="([^"]*)"', picture.svg)
+    assert said == "A network over time, 2 steps from left to right; its boxes: x₁, h₁, x₂, h₂, y₂, L₂, h₀ = 0, W"

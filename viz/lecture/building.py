@@ -194,7 +194,8 @@ def _take(path: Path, folder: Path, topic: Topic, labels: Translation) -> list[s
     if path.suffix == ".svg":
         svg = labels.drawn(path.read_text("utf-8"))
         about = escape(f"{labels(topic.title)}: {labels(topic.captions.get(path.stem, path.stem))}", quote=True)
-        svg = svg.replace("<svg ", f'<svg role="img" aria-label="{about}" ', 1)  # what a screen reader says of it
+        told = f'<svg role="img" aria-label="{about}" '  # what a screen reader says of it
+        svg = re.sub(r'<svg (role="img" aria-label="[^"]*" )?', lambda _: told, svg, count=1)
         zoom = min(2.0, max(1.0, SCREEN / max(1, size(svg)[0])))
         for suffix, data in ((".svg", svg.encode()), (".png", svg_to_png(svg, zoom)), (".pdf", svg_to_pdf(svg))):
             made[f"figures/{path.stem}{suffix}"] = data
