@@ -83,7 +83,7 @@ def dropped():
 
 def test_it_is_said_with_the_term_of_the_equation():
     loss, wrong = dropped()
-    assert "term 2 of dL/dh_2 = dL/d(h @ Wy)_2 @ Wyᵀ + dL/d(h @ Wh)_3 @ Whᵀ." in str(
+    assert "term 2 of ∂L/∂h₂ = ∂L/∂(h₂ Wy) Wyᵀ + ∂L/∂(h₂ Wh) Whᵀ." in str(
         tg.diagnose(loss, wrong, max_edits=1)
     )
 

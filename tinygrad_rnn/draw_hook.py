@@ -23,6 +23,9 @@ class Drawing(Protocol):
     def render(self, what: Any, path: Any = None, **options: Any) -> Any:
         """A picture of a loss or a graph, written to ``path``."""
 
+    def rules(self, graph: Graph) -> Callable[[int, int], str]:
+        """The debugger's text of what a node, by its index, sends to an operand: ``∂L/∂h₂ = ∂L/∂(h₂ Wy) Wyᵀ``."""
+
     def marks(self, graph: Graph) -> list[str]:
         """Marks behind nodes' names that tell them from another cell's, such as ⁽²⁾: one a node, or nothing."""
 

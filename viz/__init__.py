@@ -42,6 +42,7 @@ else:
         __name__,
         {
             ".debugger": "debug",
+            ".debugger.rule_formulas": "rules",
             ".debugger.side_by_side": "SideBySide",
             ".equations": "derive",
             ".gradient_flow": "flow",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..draw_hook import drawing
@@ -13,7 +14,7 @@ from ..graph import Node, Ref
 from ..primitives import cross_entropy
 
 if TYPE_CHECKING:
-    from .edited_walks import Edit, Record, Use
+    from .edited_walks import Edit, Record
 
 #: what a product, sum ... is written with, by the operation's own sign
 INFIX = {"+": "+", "-": "−", "*": "⊙", "/": "/", "@": "@"}
@@ -223,41 +224,12 @@ class Names:
         assert isinstance(operand, Ref)
         target = self.record.nodes[operand.index]
         uses = [u for u in self.record.users[target.index] if u in self.record.truth.contributions]
-        name = self._at(target)
-        if len(uses) > TERMS:
-            return f"dL/d{name} = Σ over all uses, such as {self._sent(use)}"
-        return f"term {uses.index(use) + 1} of dL/d{name} = {self._sum(uses)}"
+        left, _, mine = self._rules(*use).partition(" = ")
+        if len(uses) > TERMS or not left:
+            return f"{left} = Σ over all uses, such as {mine}" if left else ""
+        terms = [self._rules(*u).partition(" = ")[2] or "…" for u in uses]
+        return f"term {uses.index(use) + 1} of {left} = {' + '.join(terms)}"
 
-    def _sum(self, uses: Iterable[Use]) -> str:
-        return " + ".join(self._sent(use) for use in uses)
-
-    def _at(self, node: Node) -> str:
-        """The name of a value with its time step, counted from 1."""
-        name, step = self.of(node), node.scope.step
-        name = bracketed(name)
-        if step is None or node.op is None:
-            return name
-        return f"{name[:-1]}{step + 1}" if name.endswith("_t") else f"{name}_{step + 1}"
-
-    def _sent(self, use: Use) -> str:
-        """The contribution of a use as a formula."""
-        node, slot = self.record.nodes[use[0]], use[1]
-        assert node.op is not None
-        g = "1" if node.index == self.record.graph.outputs[0] else f"dL/d{self._at(node)}"
-        operands = [self._at(self.record.nodes[x.index]) if isinstance(x, Ref) else f"{x:g}" for x in node.operands]
-        y, other = self._at(node), operands[1 - slot] if len(operands) == 2 else ""
-        formulas = {
-            "add": g,
-            "sub": g if slot == 0 else f"−{g}",
-            "mul": f"{g} ⊙ {other}",
-            "neg": f"−{g}",
-            "div": f"{g} / {other}" if slot == 0 else f"−{g} ⊙ {y} / {operands[slot]}",
-            "matmul": f"{g} @ {other}ᵀ" if slot == 0 else f"{other}ᵀ @ {g}",
-            "tanh": f"{g} ⊙ (1 − {y}²)",
-            "sigmoid": f"{g} ⊙ {y} ⊙ (1 − {y})",
-            "relu": f"{g} ⊙ [{operands[0]} > 0]",
-        }
-        if node.op.name == "linear":
-            x, weight = operands[:2]
-            return {0: f"{g} @ {weight}", 1: f"{g}ᵀ @ {x}", 2: f"Σ rows of {g}"}[slot]
-        return formulas.get(node.op.name, f"what {node.op.name} sends of {g}")
+    @cached_property
+    def _rules(self) -> Callable[[int, int], str]:
+        return drawing().rules(self.record.graph)

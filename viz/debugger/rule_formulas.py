@@ -14,6 +14,7 @@ import tinygrad_rnn as tg
 
 from .. import style
 from ..equations.formula_text import latex_name
+from .node_names import Names
 
 #: What goes through the formula untouched: commands with a word in braces, other commands, bars before a letter.
 _PARTS = re.compile(
@@ -102,6 +103,12 @@ def text(node: tg.Node, slot: int, name: Callable[..., str], is_one_of_several: 
     linear = re.sub(r"_\{\[\\text\{([^⟨⟩{}]*)\}\]\}", r"[\1]", linear)
     plain = style.unicode_formula(re.sub(r"\\text\{(⟨#?\w+⟩)\}", r"\1", linear))
     return _PLACE.sub(lambda m: _named(node, m[1], name), plain)
+
+
+def rules(graph: tg.Graph) -> Callable[[int, int], str]:
+    """The rules of a graph's uses, by node and operand, as plain text with the debugger's names."""
+    names = Names(graph)
+    return lambda node, slot: names.drawn(text(graph.nodes[node], slot, lambda index, *_: names.shown[index]))
 
 
 def _named(node: tg.Node, place: str, name: Callable[..., str]) -> str:
