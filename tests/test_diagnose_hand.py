@@ -83,9 +83,7 @@ def dropped():
 
 def test_it_is_said_with_the_term_of_the_equation():
     loss, wrong = dropped()
-    assert "term 2 of ∂L/∂h₂ = ∂L/∂(h₂ Wy) Wyᵀ + ∂L/∂(h₂ Wh) Whᵀ." in str(
-        tg.diagnose(loss, wrong, max_edits=1)
-    )
+    assert "term 2 of ∂L/∂h₂ = ∂L/∂(h₂ Wy) Wyᵀ + ∂L/∂(h₂ Wh) Whᵀ." in str(tg.diagnose(loss, wrong, max_edits=1))
 
 
 def test_two_walks_are_shown_where_they_part(tmp_path):
