@@ -46,7 +46,7 @@ def _once_a_step(uses: Sequence[int], turns: Mapping[int, Turn]) -> bool:
     """Whether operations are one of a loop, in steps that follow each other."""
     if any(n not in turns for n in uses):
         return False
-    return all(b == a._replace(time=a.time + 1) for a, b in pairwise(turns[n] for n in uses))
+    return all(b == (a.loop, a.position, a.time + 1) for a, b in pairwise(turns[n] for n in uses))
 
 
 class _Reading:
@@ -54,6 +54,7 @@ class _Reading:
 
     def __init__(self, graph: Graph, operations: Sequence[int]) -> None:
         self.graph, self.operations = graph, operations
+        self.of_weights: dict[Hashable, list[int]] = defaultdict(list)  #: what multiplies each, see `uses`
 
     @cached_property
     def words(self) -> list[Hashable]:
@@ -85,14 +86,17 @@ class _Reading:
         moved: dict[int, int] = {}  # by what only carries values, the data in it
         for n in self.operations:
             node = nodes[n]
+            weighs = any(nodes[s].is_parameter for s in node.sources)
+            word = self._word(n) if weighs else None
+            if weighs:
+                self.of_weights[word].append(n)
             read = next((moved.get(s, s) for s in node.sources if s in moved or not depends[s]), None)
             if node.op is not None and node.op.kind == "movement":
                 if node.op.name == "getitem" and nodes[node.sources[0]].op is None:
                     moved[n] = n
                 elif read is not None:
                     moved[n] = read if depends[n] else n
-            elif any(nodes[s].is_parameter for s in node.sources):
-                word = self._word(n)
+            elif weighs:
                 if read is not None:
                     source = nodes[read]
                     told[word].append(n)
@@ -105,11 +109,7 @@ class _Reading:
 
     def uses_in_a_row(self) -> list[list[int]]:
         """The uses of each weight, whatever it is multiplied with; of the weight that is used most first."""
-        told: dict[Hashable, list[int]] = defaultdict(list)
-        for n in self.operations:
-            if any(self.graph.nodes[s].is_parameter for s in self.graph.nodes[n].sources):
-                told[self._word(n)].append(n)
-        found = [uses for uses in told.values() if len(uses) > 2]
+        found = [uses for uses in self.of_weights.values() if len(uses) > 2]
         return sorted(found, key=lambda uses: (-len(uses), uses[0]))
 
     def is_whole(self, times: Mapping[int, int], steps: int) -> bool:
