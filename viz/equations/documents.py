@@ -53,8 +53,8 @@ class Equation:
 
     @cached_property
     def _has_sums(self) -> bool:
-        """Whether something is added up or put together, maybe over time."""
-        return any(x.op in ("+", "stack", "concat") and len(x.args) > 1 for x in operations(self.right))
+        """Whether several things are added up or put together, maybe over time."""
+        return any(x.op in ("+", "stack", "concat") and len(x.args) > 2 for x in operations(self.right))
 
     @property
     def name(self) -> str:
