@@ -17,7 +17,7 @@ HERE = Path(__file__).parents[1]
 LAYERS = {
     "basics": "errors arguments collector files source_line output_and_state thread_state kernel_cache kernels "
     "draw_hook version_counters recorded_value user_objects optional_packages module_aliases progress norms "
-    "element_places unmade_value waiting_gradients tensor_copies",
+    "element_places unmade_value waiting_gradients tensor_copies words",
     "operations": "primitives",
     "tensors": "settings scopes random operation_errors max_min_pair dead_positions rule_answers reverse_walk "
     "indexing_by_tensors operators composed_methods pytorch_methods cuda numpy_protocol array_conversion tensors "
@@ -41,7 +41,7 @@ IMPORTERS = ("import_module", "__import__")
 #: What imports by a computed name, which `imports` cannot read, and why.
 COMPUTED = {
     "tinygrad_rnn.module_aliases": "finds modules by their former names and by the short name viz",
-    "tinygrad_rnn.optional_packages": "imports packages of others",
+    "tinygrad_rnn.optional_packages": "imports packages of others, and names of ours when they are asked for",
 }
 
 

@@ -17,6 +17,7 @@ from . import primitives as P
 from .errors import DTypeError
 from .recorded_value import is_tensor
 from .thread_state import current
+from .words import words
 
 #: ufuncs that are called otherwise than the primitive that computes the same
 _RENAMED = {
@@ -38,39 +39,19 @@ _METHODS = {
     "logical_or": "__or__",
     "logical_not": "__invert__",
 }
-#: functions of arrays that are functions here, with the same arguments
+#: functions of arrays that are functions here, with the same name and arguments
+_SAME = words(
+    "sum mean var std prod argmax argsort cumsum where stack einsum reshape squeeze expand_dims broadcast_to clip "
+    "outer flip take tril triu"
+)
+#: all that are functions here, with the same arguments
 _FUNCTIONS = {
     "concatenate": "concat",
     "amax": "amax",
     "amin": "amin",
     "max": "amax",
     "min": "amin",
-    **{
-        name: name
-        for name in (
-            "sum",
-            "mean",
-            "var",
-            "std",
-            "prod",
-            "argmax",
-            "argsort",
-            "cumsum",
-            "where",
-            "stack",
-            "einsum",
-            "reshape",
-            "squeeze",
-            "expand_dims",
-            "broadcast_to",
-            "clip",
-            "outer",
-            "flip",
-            "take",
-            "tril",
-            "triu",
-        )
-    },
+    **{name: name for name in _SAME},
 }
 
 #: how many arguments mean the same by position, where it is not two

@@ -11,46 +11,17 @@ from html import escape
 from xml.etree import ElementTree
 
 from tinygrad_rnn.optional_packages import needed
+from tinygrad_rnn.words import words
 
 LIMIT = 20_000  #: characters
 _NAMESPACE = "http://www.w3.org/1998/Math/MathML"
-_ELEMENTS = {
-    "math",
-    "mrow",
-    "mi",
-    "mn",
-    "mo",
-    "mtext",
-    "msub",
-    "msup",
-    "msubsup",
-    "mfrac",
-    "mover",
-    "munder",
-    "munderover",
-    "msqrt",
-    "mtable",
-    "mtr",
-    "mtd",
-    "mspace",
-    "mstyle",
-}
-_ATTRIBUTES = {
-    "stretchy",
-    "mathvariant",
-    "display",
-    "width",
-    "fence",
-    "movablelimits",
-    "form",
-    "displaystyle",
-    "accent",
-    "scriptlevel",
-    "linethickness",
-    "minsize",
-    "maxsize",
-    "columnalign",
-}
+_ELEMENTS = words(
+    "math mrow mi mn mo mtext msub msup msubsup mfrac mover munder munderover msqrt mtable mtr mtd mspace mstyle"
+)
+_ATTRIBUTES = words(
+    "stretchy mathvariant display width fence movablelimits form displaystyle accent scriptlevel linethickness "
+    "minsize maxsize columnalign"
+)
 _TAGS = {"text": "mtext", "operatorname": "mi", "mathrel": "mo"}
 _WORDS = re.compile(r"\\(text|operatorname|mathrel)\s*\{((?:\\.|[^{}\\])*)\}", re.DOTALL)
 _FIRST_PLACE = 0xF0000  #: of a private use area: letters that stand for words while the rest is converted

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import GraphError
 from ..source_line import Site, in_library, user_site
+from ..words import words
 from .snapshots import FILES, Snapshot
 
 #: where the standard library seeds a generator; without a seed the operating system gives one
@@ -42,28 +43,9 @@ LOGGING = frozenset(
     for function in (logging.Logger.isEnabledFor, logging.Logger.getEffectiveLevel, logging.Logger.handle)
 )
 #: libraries that ask on behalf of their caller; what others ask for themselves, such as a logger's time, is allowed
-_ASKERS = frozenset(
-    (
-        "pathlib",
-        "numpy",
-        "io",
-        "os",
-        "posixpath",
-        "ntpath",
-        "genericpath",
-        "glob",
-        "shutil",
-        "tempfile",
-        "subprocess",
-        "socket",
-        "platform",
-        "getpass",
-        "fileinput",
-        "timeit",
-        "email",
-        "datetime",
-        "codecs",
-    )
+_ASKERS = words(
+    "pathlib numpy io os posixpath ntpath genericpath glob shutil tempfile subprocess socket platform getpass "
+    "fileinput timeit email datetime codecs"
 )
 
 

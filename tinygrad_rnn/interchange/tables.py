@@ -9,16 +9,6 @@ Key = TypeVar("Key")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def words(text: str) -> frozenset[str]:
-    """The names in a text, which is easier to read than a set of texts in quotes.
-
-    >>> from tinygrad_rnn.interchange.tables import words
-    >>> sorted(words("item tolist"))
-    ['item', 'tolist']
-    """
-    return frozenset(text.split())
-
-
 def entering(table: dict[Key, Function], *keys: Key) -> Callable[[Function], Function]:
     """A decorator that enters a function in ``table``, under each of ``keys``.
 

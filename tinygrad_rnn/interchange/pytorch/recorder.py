@@ -27,11 +27,11 @@ from ...scopes import placed
 from ...source_line import Site
 from ...tensors import Tensor, serials
 from ...thread_state import current
+from ...words import words
 from ..composed_operators import read_through, write_through
 from ..nested_results import leaves, mapped
 from ..parameters_by_name import name_in
 from ..program import Detached, Input, constant, detached
-from ..tables import words
 from . import calls, decompositions, recurrent  # noqa: F401  (recurrent enters its calls in the table)
 from .module_places import Modules, Running
 from .shared_memory import positions

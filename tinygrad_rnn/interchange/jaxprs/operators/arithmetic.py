@@ -10,8 +10,8 @@ import numpy as np
 from .... import functional as T
 from .... import primitives as P
 from ....tensors import Tensor, as_tensor
+from ....words import words
 from ...composed_operators import OF_ONE, as_boolean
-from ...tables import words
 from ..conversion import raw
 from ..program_places import called_by_jax
 from .table import elementwise, plain, primitive

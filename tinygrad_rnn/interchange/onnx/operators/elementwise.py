@@ -12,8 +12,8 @@ from .... import primitives as P
 from ....errors import DataError
 from ....nn import functional as F
 from ....tensors import Tensor, as_tensor
+from ....words import words
 from ...composed_operators import OF_ONE, as_boolean, elu, hard_sigmoid
-from ...tables import words
 from .table import operator, simple, static
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 from .... import functional as T
 from ....errors import DataError
 from ....tensors import Tensor
-from ...tables import words
+from ....words import words
 from ..constant_folding import Constant
 from .table import axis_of, integers, operator, simple, static
 

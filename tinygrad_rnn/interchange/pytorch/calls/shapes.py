@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .... import functional as T
+from ....words import words
 from ...composed_operators import padded, read_through, repeated_each
-from ...tables import enter_each, words
+from ...tables import enter_each
 from ..shared_memory import positions
 from .table import handles, sizes_of, widened
 

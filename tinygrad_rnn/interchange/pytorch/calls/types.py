@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from .... import primitives as P
 from ....tensors import Tensor, as_tensor
+from ....words import words
 from ...program import constant
-from ...tables import words
 from .table import handles, numpy_dtype
 
 if TYPE_CHECKING:
