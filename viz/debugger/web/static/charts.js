@@ -1,5 +1,7 @@
 // What is seen along time: the ledger, norms, ways back, origins, Jacobians, clipping.
 
+const heading = (layer) => (D.layers.length > 1 ? h("h3", {}, layer.name) : null); // whose numbers these are
+
 function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [key, x] of Object.entries(attributes)) if (x !== null && x !== undefined) element.setAttribute(key, x);
@@ -91,7 +93,7 @@ function layerNorms(layer, p) {
   const ticks = [first, last].map((time) => svg("text", { x: Math.min(x(time), WIDTH - 3.5 * `t=${time}`.length), y: height - 2 }, `t=${time}`));
   const chart = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": `gradient norms of layer ${layer.name} along time, logarithmic` }, marks, cursor, lines, ticks);
   const legend = h("p.key", {}, [...new Set(all.map((s) => s.role))].map((role) => h(role === layer.state ? "span.h" : "span.c", {}, `‖∂L/∂${role}‖`)));
-  return h("div.layer", { "data-layer": layer.name }, D.layers.length > 1 ? h("h3", {}, layer.name) : null, legend, chart, gateRows(layer, here));
+  return h("div.layer", { "data-layer": layer.name }, heading(layer), legend, chart, gateRows(layer, here));
 }
 
 function gateRows(layer, here) { // they never change but for where we are
@@ -150,7 +152,7 @@ function showTriangle(p) {
       cell.style.backgroundColor = `rgba(${BLUE},${(0.05 + 0.5 * Math.max(0, 1 + Math.log10(x / most) / 4)).toFixed(3)})`;
       return cell;
     })));
-    return h("div.scroll", {}, h("table.heat.triangle", { "aria-label": `how much of each loss reaches each state, layer ${layer.name}` }, h("thead", {}, head), h("tbody", {}, rows)));
+    return h("div", {}, heading(layer), h("div.scroll", {}, h("table.heat.triangle", { "aria-label": `how much of each loss reaches each state, layer ${layer.name}` }, h("thead", {}, head), h("tbody", {}, rows))));
   });
   fill("triangle", found.length ? [h("p", {}, "‖∂L", h("sub", {}, "s"), `/∂${new Set(D.layers.map((l) => l.state)).size > 1 ? "h" : D.layers[0].state}`, h("sub", {}, "t"), "‖: how much of the loss of step s reaches the state of step t"), ...found] : muted("No state here is carried."));
 }
@@ -175,7 +177,7 @@ function showGains(p) {
     const [low, high] = [Math.max((here || 1) - 8, 0), (here || 1) + 8];
     const shown = layer.gains.filter(([t]) => layer.gains.length <= 16 || (t > low && t < high));
     const rows = shown.map(([t, sigma, alone, bound, product, limit]) => [String(t), orDots(sigma), ...(layer.joint ? [orDots(alone)] : []), ...(bounds ? [orDots(bound)] : []), orDots(product), orDots(limit)]);
-    return h("div", { "data-layer": layer.name }, D.layers.length > 1 ? h("h3", {}, layer.name) : null, gainLine(layer.gains, here), table(head, rows, shown.findIndex(([t]) => t === here)));
+    return h("div", { "data-layer": layer.name }, heading(layer), gainLine(layer.gains, here), table(head, rows, shown.findIndex(([t]) => t === here)));
   });
   fill("gains", found.length ? [h("p", {}, "largest singular values: how far one step back in time, and all of them from the end, can stretch a gradient"), ...found] : muted("No state here is carried."));
 }
