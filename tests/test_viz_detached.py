@@ -144,4 +144,4 @@ def test_a_stack_whose_states_are_all_cut_off_is_one_sequence_in_the_debugger_to
     session = viz.debug(loss)
     names = set(session.names.names)
     assert len(session.moments) == 2 and {f"h{k}_{t}" for k in (1, 2) for t in range(7)} <= names
-    assert {"cell1.h_3:constant", "cell2.h_5:constant"} <= names and session.cuts()
+    assert {"cell1.h_2:constant", "cell2.h_4:constant"} <= names and session.cuts()

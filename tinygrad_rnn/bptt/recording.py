@@ -289,8 +289,8 @@ def _with_time(graph: tg.Graph) -> tg.Graph:
         if told.role in ("h", "c") and told.scope.step is not None:
             places[told.scope.path].add(seen.scope.path)
     nodes = [
-        replace(told, scope=seen.scope)
-        if told.op is not seen.op  # what was cut off
+        replace(told, scope=told.scope if told.scope.step is not None else found[seen.sources[0]].scope)
+        if told.op is not seen.op  # what was cut off, in the step that made it
         else replace(told, role=seen.role, scope=told.scope._replace(step=seen.scope.step))
         if len(places.get(told.scope.path, ())) == 1
         else seen

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from tinygrad_rnn.files import PathLike
 
@@ -32,7 +32,6 @@ LOOP = 26.0  #: how far the arrow back to itself swings out
 MOST = 400  #: Of more boxes dot takes longer than anyone waits.
 HASTE = 20.0  #: seconds that dot may take
 Home = tuple[Key, int | None]
-_T = TypeVar("_T")
 
 
 class Folded(NamedTuple):
@@ -115,7 +114,7 @@ class _Folding:
         for i, box in enumerate(self.level.boxes):
             if box.before:
                 states = [state for node in box.members for state in self.level.stands_for.get(node, ())]
-                found[i] = _unique(place[box_of[state]] for state in states if box_of.get(state) in place)
+                found[i] = list(dict.fromkeys(place[box_of[s]] for s in states if box_of.get(s) in place))
         return found
 
     def _fold_edges(self, place: dict[int, int]) -> None:
@@ -302,7 +301,3 @@ def _layer(place: tuple[str, ...]) -> str:
 def _middle(rects: Iterable[Rect]) -> float:
     rects = list(rects)
     return (min(r.bottom for r in rects) + max(r.top for r in rects)) / 2
-
-
-def _unique(items: Iterable[_T]) -> list[_T]:
-    return list(dict.fromkeys(items))
