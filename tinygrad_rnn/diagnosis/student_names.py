@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..draw_hook import drawing
 from ..graph import Node, Ref
@@ -32,30 +32,20 @@ TERMS = 4
 
 def _moves_on(record: Record, node: Node) -> bool:
     """Whether a leaf is cut at this index only in this step, as a sequence is."""
-    index, (source,) = node.attrs.get("index"), node.sources[:1]
-    others = (record.nodes[user] for user, _ in record.users[source] if user != node.index)
-    return (
-        node.op is None
-        or node.op.name != "getitem"
-        or not any(
-            n.op is node.op and n.site == node.site and repr(n.attrs.get("index")) == repr(index) for n in others
-        )
-    )
+    index = repr(node.attrs.get("index"))
+    others = (record.nodes[user] for user, _ in record.users[node.sources[0]] if user != node.index)
+    alike = any((n.op, n.site, repr(n.attrs.get("index"))) == (node.op, node.site, index) for n in others)
+    return "index" not in node.attrs or not alike
 
 
 def _cut(node: Node) -> str:
-    """An index as a program writes it."""
-
-    def text(k: Any) -> str:
-        return f"{k.start or ''}:{'' if k.stop is None else k.stop}" if isinstance(k, slice) else str(k)
-
-    index = node.attrs["index"]
-    return f"[{', '.join(map(text, index if isinstance(index, tuple) else (index,)))}]"
-
-
-def _is_cut(node: Node) -> bool:
+    """An index as a program writes it; […] for arrays."""
     index = node.attrs.get("index")
-    return all(isinstance(k, (int, slice)) for k in (index if isinstance(index, tuple) else (index,)))
+    parts = index if isinstance(index, tuple) else (index,)
+    if not all(isinstance(k, (int, slice)) for k in parts):
+        return "[…]"
+    spans = (k if isinstance(k, int) else f"{k.start or ''}:{'' if k.stop is None else k.stop}" for k in parts)
+    return f"[{', '.join(map(str, spans))}]"
 
 
 def bracketed(name: str) -> str:
@@ -190,7 +180,7 @@ class Names:
         if op.joins:
             text = f"all {names[0]}" if len(set(names)) == 1 and len(names) > 2 else f"[{', '.join(names)}]"
         elif op.name in ("getitem", "take"):
-            text = f"{first}{_cut(node) if op.name == 'getitem' and _is_cut(node) else '[…]'}"
+            text = f"{first}{_cut(node)}"
         elif op.name == "pow" and len(names) == 1:
             text = f"{first}^{self.operand(node, 1)}"
         elif op.kind == "movement":
