@@ -678,7 +678,7 @@ MISTAKES = [
     ('gru_free_running', "grads[\"b2\"] += db", "grads[\"b2\"] = db", "= for +=: only the first step's bias gradient",
      "Of all that b2 receives, only what the first step sends is left: it was overwritten"),
     ('attention', "dlogits * weight[:, :, None] / weight.sum()", "dlogits / weight.sum()", "padded targets not masked",
-     ""),
+     "At every step, the mask of the loss is forgotten: rows of log_p count that it leaves out, with the targets 7, 2"),
     ('attention', "/ weight.sum()", "/ weight.size", "mean over all targets, padding included",
      "At every step, what (out @ Eᵀ) + by receives from log_p is multiplied by 8/10: divided by 10 instead of 8"),
     ('attention', "g[\"E\"] = np.einsum(\"tnv,tnd->vd\", dlogits, out)", "pass", "tied embedding: the output's part forgotten",
