@@ -12,8 +12,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate, pairwise
 
+from .. import primitives as P
 from ..ancestors import ancestors
-from ..graph import Graph
+from ..graph import Graph, Node
 from .periods import Turn
 from .twins import aligned
 
@@ -133,17 +134,27 @@ class _Reading:
                 continue
             seen.add(pair)
             a, b = pair
-            if pair != (one, other) and self.graph.nodes[a].shape and self._is_made_of(b, a):
+            if pair != (one, other) and self.graph.nodes[a].shape and self._is_made_of(b, a, other):
                 return True
             for u in self.graph.consumers[a]:
                 if u in self.place:
                     pending += [(u, v) for v in self.graph.consumers[b] if u < v and self._word(u) == self._word(v)]
         return False
 
-    def _is_made_of(self, later: int, earlier: int) -> bool:
-        """Whether one node is computed from another, and not by way of a running total, which is no state."""
-        through = ancestors(self.graph.nodes, [later], least=earlier, through=lambda node: bool(node.shape))
-        return earlier in through
+    def _is_made_of(self, later: int, earlier: int, use: int) -> bool:
+        """Whether one node is computed from another, and not by way of a running total, which is no state.
+
+        A total is a number, or a sum that from before ``use`` on nothing reads but the next sum.
+        """
+        nodes, consumers = self.graph.nodes, self.graph.consumers
+
+        def goes_through(node: Node) -> bool:
+            if not node.shape:
+                return False
+            before = [s for s in node.sources if s < use and consumers[s] == (node.index,)]
+            return not any(node.op is nodes[s].op is P.add for s in before)
+
+        return earlier in ancestors(nodes, [later], least=earlier, through=goes_through)
 
     def times(self, uses: Sequence[int]) -> dict[int, int]:
         """The step of each node; each step has one of the uses."""
