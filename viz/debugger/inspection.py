@@ -60,7 +60,11 @@ class Inspection(Cursor):
         return found
 
     def shown(self, node: int, user: int | None = None) -> str:
-        """The name of a node to one that reads it: ``f_3``, or ``(f_4 ⊙ c_3)`` for one without a name."""
+        """The name of a node to one that reads it: ``f_3``, or ``(f_4 ⊙ c_3)`` for one without a name.
+
+        What several read under different names, such as one tensor given for h₀ and c₀, is called as the node ``user``
+        calls it.
+        """
         return self.names.read(node, user)
 
     def flows(self, position: int | None = None) -> list[session_data.Transfer]:
