@@ -644,7 +644,7 @@ MISTAKES = [
     (
         "ln", "dxh = dy * p[\"g\"]",
         "dxh = dy", "gain forgotten",
-        "what a receives from the div, by all ways, lacks the factor g",
+        "what a receives from (g ⊙ (a − mu)) / … in h, by all ways, lacks the factor g",
     ),
     (
         "ln", "d[\"g\"] += (dy * xh).sum(0)",

@@ -28,6 +28,7 @@ def of_paths(scene: Scene) -> Iterator[Edit]:
             yield from _as_one(scene, family, target, at)
         for target, at in _pairs(scene, family, ALONG, along=True):
             yield from _as_a_formula(scene, family, target, at)
+            yield from _without_a_factor(scene, family, target, at)
 
 
 def _pairs(scene: Scene, family: Family, longest: int, along: bool) -> Iterator[tuple[Family, list[list[Way]]]]:
@@ -89,6 +90,31 @@ def _as_a_formula(scene: Scene, family: Family, target: Family, at: list[list[Wa
         edit = _sent(scene, family, at, along) if other != axis else None
         if edit is not None:
             yield replace(edit, words=f"{into} is {formula}, along axis {other}, not {axis}.", cost=1.2)
+
+
+def _without_a_factor(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -> Iterator[Edit]:
+    """Edits that leave out a leaf which multiplies along the paths, such as a norm's gain."""
+    record, (node, ways) = scene.record, (family[-1], at[-1])
+    factors = {
+        x.index
+        for way in ways
+        for i, slot in way
+        if (op := record.nodes[i].op) is not None and op.infix == "*"
+        for k, x in enumerate(record.nodes[i].operands)
+        if k != slot and isinstance(x, Ref) and record.nodes[x.index].op is None
+    }
+    into = f"At every step, what {scene.named(target[-1])} receives from {scene.named(node)}, by all ways,"
+    for index in factors:
+        value = record.values[index]
+        if np.all(value):
+            edit = _sent(
+                scene,
+                family,
+                at,
+                lambda n, w, v=value: lambda _record, _node, _slot, g: _pulled(scene, w, g / v),  # type: ignore[misc]
+            )
+            if edit is not None:
+                yield replace(edit, words=f"{into} lacks the factor {scene.named(record.nodes[index])}.", cost=1.2)
 
 
 def _recognized(scene: Scene, node: Node, ways: list[Way]) -> Iterator[tuple[str, int, Use]]:
