@@ -574,7 +574,7 @@ MISTAKES = [
     (
         "att", "dh = ds_next",
         "dh = np.zeros((2, 3))", "the decoder's start is not connected to the encoder",
-        "what h receives from h @ Wa of the next step and [s, ctx] of the next step",
+        "what h receives from s @ Wa and [s, ctx] and (ctx @ Wh) + s is missing",
     ),
     (
         "att", "de = w * (dw - (w * dw).sum(1, keepdims=True))",
