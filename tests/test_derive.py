@@ -651,6 +651,17 @@ def test_a_sum_of_equal_terms_is_a_product(double):
     assert [line.text for line in derivation.lines] == ["L = (3 * w).sum() + w.sum()", "dL/dL = 1", "dL/dw = 4"]
 
 
+@pytest.mark.parametrize(
+    "judged", [lambda out: out[-1], lambda out: out[-1, 0], lambda out: out[-1:], lambda out: out[1:3]]
+)
+@pytest.mark.parametrize("layer", [tg.nn.RNN, tg.nn.LSTM])
+def test_steps_that_a_loss_does_not_read_have_no_term_of_it(layer, judged, double):
+    """What is scattered into zeros is one step's, whatever is made of it before it is sent."""
+    derivation = viz.derive((judged(layer(2, 2)(tg.randn(4, 3, 2))[0]) ** 2).sum())
+    assert_true(derivation)
+    assert "(4, 3, 2))" not in str(derivation)
+
+
 def test_a_recurrence_with_gates_made_for_all_steps_at_once_has_no_scatter(double):
     """minGRU: what a step sends to its row of z is put together before it is put there."""
     gate, new, head = tg.nn.Linear(2, 2), tg.nn.Linear(2, 2), tg.nn.Linear(2, 3)

@@ -250,11 +250,17 @@ def picked(x: Expression, index: tuple[Any, ...], attrs: dict[str, Any], shape: 
             inner = x.args[place]
             return picked(inner, rest, {**attrs, "index": rest}, shape) if rest else inner
         if x.op == "scatter" and len(index) == 1:
-            filled = x.attrs["index"]
-            if len(filled) == 1 and isinstance(filled[0], int):
-                return x.args[0] if filled[0] % size == place else 0.0
-            if len(filled) == 2 and filled[0] == slice(None) and x.shape[1] == 1 and isinstance(filled[1], int):
+            first, *rest = x.attrs["index"]
+            if isinstance(first, int):
+                if first % size != place:
+                    return 0.0
+                return Apply("scatter", x.args, {"index": tuple(rest), "shape": shape}, shape) if rest else x.args[0]
+            if len(rest) == 1 and first == slice(None) and x.shape[1] == 1 and isinstance(rest[0], int):
                 return Apply("getitem", x.args, {**attrs, "index": (slice(place, place + 1),)}, shape)
+            if not rest and isinstance(first, slice):
+                filled = range(*first.indices(size))
+                inside = {**attrs, "index": (filled.index(place),)} if place in filled else {}
+                return picked(x.args[0], inside["index"], inside, shape) if inside else 0.0
     return Apply("getitem", (x,), attrs, shape)
 
 

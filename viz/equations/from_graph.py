@@ -116,7 +116,9 @@ class Reader:
             value = self.aliases[index][0] if index in self.aliases else None
             stem, step = self.names.get(index if value is None else value, ("", None))
             elsewhere = step is not None and (stem, value is not None) in also
-            long = elsewhere or sizes[index] > (REPEATED if uses[index] > 1 else LONGEST)
+            # of what reads a scatter at known places, one alone writes what was scattered
+            repeated = uses[index] > 1 and not self._is_taken_apart(index)
+            long = elsewhere or sizes[index] > (REPEATED if repeated else LONGEST)
             # of several losses, 1 / 3: each step's is a line, and none is called as another's
             several = sum(map(self.is_named, self.aliases.get(index, ()))) > 1
             same = several and e.is_number(self._made(index))
@@ -127,6 +129,12 @@ class Reader:
             if (symbol := self.symbols.get(index)) is not None:
                 self.shapes[symbol] = node.shape
                 word[index] = words.setdefault((symbol.stem, symbol.gradient), len(words))
+
+    def _is_taken_apart(self, index: int) -> bool:
+        """Whether a node puts a value into zeros, and each of its readers takes one element out."""
+        if self.nodes[index].op is not P.scatter:
+            return False
+        return all(self.nodes[reader].op is P.getitem for reader in self.graph.consumers[index])
 
     def _sources(self, index: int) -> Sequence[int]:
         """The nodes whose formulas stand in a node's."""
