@@ -651,6 +651,17 @@ def test_a_sum_of_equal_terms_is_a_product(double):
     assert [line.text for line in derivation.lines] == ["L = (3 * w).sum() + w.sum()", "dL/dL = 1", "dL/dw = 4"]
 
 
+def test_a_row_that_is_added_is_a_bias(double):
+    """Of shape (1, n) as of (n,); a scale of that shape is none."""
+    W, U, b, g = (tg.randn(n, 3).requires_grad_() for n in (2, 3, 1, 1))
+    h, loss = tg.zeros(1, 3), 0.0
+    for _ in range(3):
+        h = tg.tanh(tg.randn(1, 2) @ W + h @ U + b) * g
+        loss = loss + (h**2).sum()
+    text = str(viz.derive(loss))
+    assert "tanh_t = tanh(x_t @ W_xh + h_(t-1) @ W_hh + b) " in text and "h_t = tanh_t * W " in text
+
+
 @pytest.mark.parametrize(
     "judged", [lambda out: out[-1], lambda out: out[-1, 0], lambda out: out[-1:], lambda out: out[1:3]]
 )

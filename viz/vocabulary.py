@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import primitives as P
 from tinygrad_rnn.bptt.state_rows import state_rows
 
 from . import style
@@ -139,6 +140,8 @@ def weight(graph: tg.Graph, node: tg.Node, states: Mapping[int, str], cells: Map
     if len(node.shape) < 2:
         return "b"
     uses = [use for i in graph.consumers[node.index] if not (use := graph.nodes[i]).scope.backward]
+    if node.shape[0] == 1 and uses and all(use.op is P.add for use in uses):
+        return "b"  # a row that is added to every row
     uses = [use for use in uses if use.op is not None and use.op.is_product]
     others = {
         _letter(graph, i, use.scope.path, states, cells) for use in uses for i in use.sources[:2] if i != node.index
