@@ -259,8 +259,10 @@ def picked(x: Expression, index: tuple[Any, ...], attrs: dict[str, Any], shape: 
                 return Apply("getitem", x.args, {**attrs, "index": (slice(place, place + 1),)}, shape)
             if not rest and isinstance(first, slice):
                 filled = range(*first.indices(size))
-                inside = {**attrs, "index": (filled.index(place),)} if place in filled else {}
-                return picked(x.args[0], inside["index"], inside, shape) if inside else 0.0
+                if place not in filled:
+                    return 0.0
+                position = (filled.index(place),)
+                return picked(x.args[0], position, {**attrs, "index": position}, shape)
     return Apply("getitem", (x,), attrs, shape)
 
 
