@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
 
+F = tg.nn.functional
 X = np.array([[3.1, -1.0, 2.5], [4.0, 0.5, -2.0]])
+
+
+def length(x: Any) -> Any:
+    return np.linalg.norm(x, axis=-1, keepdims=True)
+
 
 #: what ours computes, and what NumPy does
 SAME: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
@@ -38,6 +44,18 @@ SAME: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "unbind": (lambda x: x.unbind(1)[2], lambda x: x[:, 2]),
     "repeat": (lambda x: x.repeat(2, 1, 2), lambda x: np.tile(x, (2, 1, 2))),
     "take": (lambda x: tg.take(x, [[2, 0]], axis=1), lambda x: np.take(x, [[2, 0]], axis=1)),
+    "index_select": (lambda x: x.index_select(1, [2, 0, 2]), lambda x: x[:, [2, 0, 2]]),
+    "roll": (lambda x: x.roll(1), lambda x: np.roll(x, 1)),
+    "roll two": (lambda x: tg.roll(x, (-1, 4), (0, -1)), lambda x: np.roll(x, (-1, 4), (0, -1))),
+    "pad the last": (
+        lambda x: F.pad(x, (1, -1), value=2.0),
+        lambda x: np.pad(x[:, :2], [(0, 0), (1, 0)], constant_values=2),
+    ),
+    "pad around": (lambda x: F.pad(x, (2, 1), "circular"), lambda x: np.pad(x, [(0, 0), (2, 1)], "wrap")),
+    "cosine_similarity": (
+        lambda x: F.cosine_similarity(x, x[0] + 1.0, -1),
+        lambda x: (x / length(x) * (x[0] + 1) / length(x[0] + 1)).sum(-1),
+    ),
     "floor": (lambda x: x * (x // 1.5), lambda x: x * (x // 1.5)),
     "remainder": (lambda x: x % 1.5, lambda x: x % 1.5),
     "remainder of one": (lambda x: (1.7 % x) * x, lambda x: (1.7 % x) * x),
@@ -159,6 +177,12 @@ def test_set_grad_enabled_acts_at_once_and_as_a_block() -> None:
         (lambda x: x.gather(1, [[-1]]), "index -1 .*is outside dimension 1"),
         (lambda x: x.gather(1, [0]), "as many dimensions"),
         (lambda x: x.gather(0, [[0.5, 1.0, 1.0]]), "must be integers"),
+        (lambda x: x.index_select(0, [[1]]), "of one dimension"),
+        (lambda x: x.index_select(0, [-1]), "index -1 .*is outside dimension 0"),
+        (lambda x: x.roll((1, 2), 0), "2 shifts for 1 dimensions"),
+        (lambda x: F.pad(x, (1,)), "not two widths"),
+        (lambda x: F.pad(x, (-1, 0), "circular"), "must not be negative"),
+        (lambda x: F.pad(x, (1, 0), "wrap"), "mode is"),
         (lambda x: x.topk(4), "topk: k is 4"),
         (lambda x: x.bmm(x), "takes .B, n, m."),
         (lambda x: x[0].tril(), "two dimensions"),

@@ -559,6 +559,8 @@ class Sundry(nn.Module):
             x.median(1).values + x.kthvalue(2, 1)[0] + x.cummax(1)[0][:, -1] + x.cummin(0).values.sum(),
             x.unfold(1, 2, 1), x.masked_select(y > 0), x.index_add(1, at, y[:, :2]), x.index_copy(1, at, y[:, :2]),
             x.index_put((at, at), y[0, :2], accumulate=True), F.unfold(x[None, None], 2), torch.logical_not(x > 0) * y,
+            x.roll(1) + x.roll((1, -2), (0, 1)), x.index_select(1, at), F.cosine_similarity(x, y[:1]) * x[:, 0],
+            F.pad(x, (1, -1), value=2.0), F.pad(x, (2, 0), "circular"), F.pad(x[None], (1, 1), "reflect"),
         )  # fmt: skip
 
 

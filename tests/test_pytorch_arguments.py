@@ -74,6 +74,18 @@ ALIKE: dict[str, Callable[[Any], Any]] = {
     "activations": lambda t: [
         t.nn.LogSoftmax(dim=1)(t.tensor(TIED)), t.nn.Softmax(dim=0)(t.tensor(TIED)), t.nn.Identity(3)(t.ones(2)),
     ],
+    "moved": lambda t: [
+        t.roll(t.tensor(TIED), 1), t.tensor(TIED).roll(shifts=(3, -1), dims=(1, 0)), t.tensor(TIED).roll(2, 1),
+        t.index_select(t.tensor(TIED), 1, t.tensor([3, 3, 0])), t.tensor(TIED).index_select(dim=0, index=t.tensor(1)),
+    ],
+    "padded around": lambda t: [
+        t.nn.functional.pad(t.tensor(TIED), (2, -1)), t.nn.functional.pad(t.tensor(TIED), (0, 1, 1, 0), value=0.5),
+        *(t.nn.functional.pad(t.tensor([TIED]), (2, 1), mode) for mode in ("circular", "reflect", "replicate")),
+    ],
+    "cosine": lambda t: [
+        t.nn.functional.cosine_similarity(t.tensor(TIED), t.tensor([TIED]) + 1, dim=-1),
+        t.nn.functional.cosine_similarity(t.zeros(1, 4), t.tensor(TIED)),
+    ],
     "a table": lambda t: list(t.utils.data.TensorDataset(t.arange(4), t.ones(4, 2))[1])
     if hasattr(t, "utils") else list(t.data.TensorDataset(t.arange(4), t.ones(4, 2))[1]),
     "pretrained": lambda t: t.nn.Embedding.from_pretrained(t.tensor(TIED), padding_idx=1)(t.tensor([1, 0])),

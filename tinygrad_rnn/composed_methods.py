@@ -312,10 +312,7 @@ class Composed(Operators):
                 f"gather: the index has shape {index.shape}, which must have as many dimensions as {self.shape} "
                 f"and outside dimension {chosen} at most its sizes"
             )
-        if index.dtype.kind not in "iu":
-            raise DTypeError(f"gather: the index must be integers, not {index.dtype}")
-        if current.tracer is None and index.size:
-            self._inside("gather", index._array, chosen)
+        self._inside("gather", index, chosen)
         strides = [record.size_of(self.shape[i + 1 :]) for i in range(self.ndim)]
         others = np.zeros(index.shape, np.int64)
         for i, stride in enumerate(strides):
@@ -327,12 +324,60 @@ class Composed(Operators):
         position = P.where(inside, index * strides[chosen] + others, record.size_of(self.shape))
         return P.take(self.reshape(-1), position)
 
-    def _inside(self, name: str, index: Any, axis: int) -> None:
-        outside = (index < 0) | (index >= self.shape[axis])
+    def index_select(self, dim: int | None = None, index: Any = None, *, axis: int | None = None) -> Tensor:
+        """The slices along ``dim`` at ``index``, integers of one dimension; what is chosen twice adds up its gradients.
+
+        Raises `ShapeError` for an ``index`` of more dimensions, `OutOfRangeError` for one outside, also below 0.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([[1.0, 2.0, 3.0]]).index_select(1, tg.tensor([2, 0])).tolist()
+        [[3.0, 1.0]]
+        """
+        (chosen,) = self._axes("index_select", one_axis("index_select", axis, dim))
+        index = self._coerced(index)
+        if index.ndim > 1:
+            raise ShapeError(f"index_select: the index is of one dimension, not of shape {index.shape}")
+        self._inside("index_select", index, chosen)
+        return self[(*[slice(None)] * chosen, index.reshape(-1))]
+
+    def roll(
+        self, shifts: int | tuple[int, ...] | list[int], dims: int | tuple[int, ...] | list[int] | None = None
+    ) -> Tensor:
+        """Moved on by ``shifts`` along ``dims``, what leaves at the end comes back at the start.
+
+        Without ``dims`` this is done with all elements in one row. Raises `ShapeError` unless there are as many shifts
+        as dimensions.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1, 2, 3]).roll(1).tolist(), tg.tensor([[1, 2], [3, 4]]).roll((1, 1), (0, 1)).tolist()
+        ([3, 1, 2], [[4, 3], [2, 1]])
+        """
+        if dims is None:
+            return self.reshape(-1).roll(shifts, 0).reshape(self.shape)
+        steps = shifts if isinstance(shifts, (tuple, list)) else (shifts,)
+        axes = [
+            axis for dim in (dims if isinstance(dims, (tuple, list)) else (dims,)) for axis in self._axes("roll", dim)
+        ]
+        if len(steps) != len(axes):
+            raise ShapeError(f"roll: {len(steps)} shifts for {len(axes)} dimensions")
+        rolled = self._coerced(self)
+        for step, axis in zip(steps, axes):
+            order = np.roll(np.arange(self.shape[axis]), record.integer(step, "roll: a shift"))
+            rolled = rolled[(*[slice(None)] * axis, order)]
+        return rolled
+
+    def _inside(self, name: str, index: Tensor, axis: int) -> None:
+        """Refuse integers that are no place along ``axis``; what is being traced has no values to look at."""
+        if index.dtype.kind not in "iu":
+            raise DTypeError(f"{name}: the index must be integers, not {index.dtype}")
+        if current.tracer is not None:
+            return
+        given = index._array
+        outside = (given < 0) | (given >= self.shape[axis])
         if outside.any():
             at = tuple(map(int, np.argwhere(outside)[0]))
             raise OutOfRangeError(
-                f"{name}: index {index[at]} at position {at} is outside dimension {axis} of {self._described()}; use "
+                f"{name}: index {given[at]} at position {at} is outside dimension {axis} of {self._described()}; use "
                 f"indices from 0 to {self.shape[axis] - 1}"
             )
 

@@ -58,6 +58,7 @@ __all__ = [
     "full",
     "full_like",
     "gather",
+    "index_select",
     "is_tensor",
     "isfinite",
     "isnan",
@@ -92,6 +93,7 @@ __all__ = [
     "relu",
     "remainder",
     "reshape",
+    "roll",
     "round",
     "sigmoid",
     "sin",
@@ -694,6 +696,8 @@ squeeze = _function(Tensor.squeeze)
 flip = _function(Tensor.flip)
 pad = _function(Tensor.pad)
 gather = _function(Tensor.gather)
+index_select = _function(Tensor.index_select)
+roll = _function(Tensor.roll)
 masked_fill = _function(Tensor.masked_fill)
 isnan = _function(Tensor.isnan)
 isfinite = _function(Tensor.isfinite)

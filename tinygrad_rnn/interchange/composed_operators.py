@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import functional as T
 from .. import primitives as P
+from ..nn import functional as F
 from ..tensors import Tensor
 from .program import constant
 
@@ -71,11 +72,7 @@ def repeated_each(x: Tensor, repeats: int, dim: int) -> Tensor:
 
 def padded(x: Tensor, pairs: Sequence[tuple[int, int]], value: Any = 0) -> Tensor:
     """``x`` with so many elements of ``value`` before and after along each dimension; fewer than 0 are cut off."""
-    cut = x[tuple(slice(max(0, -a), n - max(0, -b)) for (a, b), n in zip(pairs, x.shape))]
-    widths = [(max(0, a), max(0, b)) for a, b in pairs]
-    if not value:
-        return cut.pad(widths)
-    return cut.pad(widths) + constant(np.pad(np.zeros(cut.shape, x.dtype), widths, constant_values=value))
+    return F.pad(x, [n for pair in reversed(pairs) for n in pair], value=value)
 
 
 def set_apart(x: Tensor, axis: int, between: int, value: Any = 0) -> Tensor:

@@ -66,6 +66,57 @@ def embedding(indices: Any, weight: Tensor, padding_idx: int | None = None) -> T
 
 
 @answerable
+def pad(x: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """``x`` with elements added around: ``pad`` has how many before and after, of the last dimension first.
+
+    They are ``value`` (0 unless told), and fewer than 0 are cut off; by ``mode`` they are those at the other end
+    ("circular"), next to the end ("reflect") or the last one ("replicate"). Raises `ShapeError` for other widths,
+    `ArgumentError` for another ``mode``.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.tensor([[1.0, 2.0, 3.0]])
+    >>> tg.nn.functional.pad(x, (1, 0)).tolist(), tg.nn.functional.pad(x, (1, 1), "circular").tolist()
+    ([[0.0, 1.0, 2.0, 3.0]], [[3.0, 1.0, 2.0, 3.0, 1.0]])
+    """
+    x, widths = as_tensor(x), [integer(n, "pad: a width") for n in pad]
+    pairs = [*zip(widths[::2], widths[1::2])][::-1]
+    if len(widths) % 2 or len(pairs) > x.ndim:
+        raise ShapeError(f"pad: {tuple(widths)} is not two widths for each of the last dimensions of {x._described()}")
+    pairs = [(0, 0)] * (x.ndim - len(pairs)) + pairs
+    if mode != "constant":
+        if mode not in _NUMPYS_MODES:
+            raise ArgumentError(f'pad: mode is "constant" or one of {list(_NUMPYS_MODES)}, not {mode!r}')
+        if min(widths, default=0) < 0:
+            raise ShapeError(f"pad: widths of mode {mode!r} must not be negative, but are {tuple(widths)}")
+        for axis, pair in enumerate(pairs):
+            if any(pair):
+                order = np.pad(np.arange(x.shape[axis]), pair, _NUMPYS_MODES[mode])
+                x = x[(*[slice(None)] * axis, order)]
+        return x
+    cut = x[tuple(slice(max(0, -a), n - max(0, -b)) for (a, b), n in zip(pairs, x.shape))]
+    wide = [(max(0, a), max(0, b)) for a, b in pairs]
+    return cut.pad(wide) + np.pad(np.zeros(cut.shape, x.dtype), wide, constant_values=value) if value else cut.pad(wide)
+
+
+_NUMPYS_MODES: dict[str, Any] = {"circular": "wrap", "reflect": "reflect", "replicate": "edge"}
+
+
+@answerable
+def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8, *, axis: int | None = None) -> Tensor:
+    """The cosine of the angle between ``x1`` and ``x2``, broadcast, along ``dim``; a length is at least ``eps``.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.cosine_similarity([[3.0, 4.0], [1.0, 0.0]], [[4.0, 3.0], [0.0, 2.0]]).numpy().round(6).tolist()
+    [0.96, 0.0]
+    """
+    x1, x2, along = as_tensor(x1), as_tensor(x2), dim if axis is None else axis
+    shape = np.broadcast_shapes(x1.shape, x2.shape)
+    x1, x2 = (x if x.shape == shape else x.broadcast_to(shape) for x in (x1, x2))
+    lengths = [x.square().sum(along, True).clip(eps**2).sqrt() for x in (x1, x2)]
+    return ((x1 / lengths[0]) * (x2 / lengths[1])).sum(along)
+
+
+@answerable
 def layer_norm(
     x: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Tensor:

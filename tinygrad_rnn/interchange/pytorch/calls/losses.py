@@ -117,9 +117,8 @@ def _bce_with_logits(
 
 
 @handles("cosine_similarity")
-def _cosine_similarity(_call: Call, x: Any, y: Any, dim: int = 1, eps: float = 1e-8) -> Any:
-    lengths = [v.square().sum(dim, True).sqrt().clip(eps, None) for v in (x, y)]
-    return ((x / lengths[0]) * (y / lengths[1])).sum(dim)
+def _cosine_similarity(_call: Call, x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+    return F.cosine_similarity(x1, x2, dim, eps)
 
 
 @handles("normalize")

@@ -52,8 +52,8 @@ def _index(call: Call, x: Any, indices: Any) -> Any:
 
 
 @handles("index_select")
-def _index_select(call: Call, x: Any, dim: int, index: Any) -> Any:
-    return _getitem(call, x, (*(slice(None),) * (dim % x.ndim), index))
+def _index_select(_call: Call, x: Any, dim: int, index: Any) -> Any:
+    return x.index_select(dim, index)
 
 
 @handles("take")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .... import functional as T
+from ....nn import functional as F
 from ....words import words
-from ...composed_operators import padded, read_through, repeated_each
+from ...composed_operators import read_through, repeated_each
 from ...tables import enter_each
 from ..shared_memory import positions
 from .table import handles, sizes_of, widened
@@ -94,20 +95,6 @@ def _unbind(_call: Call, x: Any, dim: int = 0) -> Any:
     return [x[(*before, i)] for i in range(x.shape[dim])]
 
 
-@handles("roll")
-def _roll(_call: Call, x: Any, shifts: Any, dims: Any = None) -> Any:
-    where = np.roll(np.arange(x.numel()).reshape(x.shape), shifts, dims)
-    return x.reshape(-1)[where]
-
-
-@handles("pad", "constant_pad_nd")
-def _pad(_call: Call, x: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
-    if mode != "constant":
-        return NotImplemented
-    pairs = [(int(pad[i]), int(pad[i + 1])) for i in range(0, len(pad), 2)][::-1]
-    return padded(x, [(0, 0)] * (x.ndim - len(pairs)) + pairs, value)
-
-
 @handles("tril", "triu")
 def _triangle(call: Call, x: Any, diagonal: int = 0) -> Any:
     keep = getattr(np, call.name.rstrip("_"))(np.ones(x.shape[-2:], bool), diagonal)
@@ -127,6 +114,8 @@ enter_each(
         "stack": lambda call, tensors, dim=0: T.stack(widened(call, *tensors), dim),
         "hstack": lambda call, tensors: T.concat(tensors, 0 if tensors[0].ndim == 1 else 1),
         "vstack": lambda _, tensors: T.concat([x.expand_dims(0) if x.ndim == 1 else x for x in tensors], 0),
+        "roll": lambda _, x, shifts, dims=(): x.roll(shifts, None if dims == () else dims),
+        "pad constant_pad_nd": lambda _, x, pad, mode="constant", value=None: F.pad(x, pad, mode, value),
         "flip": lambda _, x, *dims, **kwargs: x.flip(sizes_of(dims or (kwargs["dims"],))),
     },
 )
