@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 from matplotlib.font_manager import findfont
@@ -83,14 +83,21 @@ def faults(dot):
         found += [
             f"box {name} upon {names[j]}" for j in np.flatnonzero(near) if j > k and not _words(placed, name, names[j])
         ]
-    captions = _captions(dot, placed)
+    words = _written(dot, placed)
     solid = np.array([k for k, name in enumerate(names) if "caption" not in placed[name][4]], int)
     x, y, w, h = at[solid].T
     for tail, head, points in drawn:
         inside = (abs(points[:, :1] - x) < w / 2 - 1) & (abs(points[:, 1:] - y) < h / 2 - 1)
         met = [names[k] for k in solid[inside.any(0)]]
         found += [f"line {tail} -> {head} through {name}" for name in met if name not in (tail, head)]
-        found += [f"line {tail} -> {head} through the words of {name}" for name in _struck(points, captions)]
+        found += [f"line {tail} -> {head} through the words of {name}" for name in _struck(points, words)]
+    found += [f"the words of {a} upon those of {b}" for (a, p), (b, q) in combinations(words.items(), 2) if _upon(p, q)]
+    found += [
+        f"the words of {name} upon {box}"
+        for name, place in words.items()
+        for box in (names[k] for k in solid)
+        if _upon(place, (*placed[box][:2], placed[box][2] / 2, placed[box][3] / 2))
+    ]
     for (n, m), count in together(drawn).items():
         if count * STEP > LIMIT:
             found.append(
@@ -99,18 +106,29 @@ def faults(dot):
     return found
 
 
-def _captions(dot, placed):
-    """Name to (x, y, half the width, half the height) of what is written below the time steps."""
+def _written(dot, placed):
+    """Name to (x, y, half the width, half the height) of what is written below the time steps and beside lines."""
     found = {}
     for name, label, _rest in re.findall(r'^\s*(step_\w+) \[label="([^"]*)"(.*)\]$', dot, re.MULTILINE):
         x, y, *_ = placed[name]
         found[name] = x, y, sum(map(_advance, label)) * 10.5 / 2, 5
+    for label, size, name, x, y in re.findall(
+        r'^\s*\w+ -> \w+ \[label="?([^"\s]*)"? .*?fontsize=([\d.]+) id=(\w+) lp="([-\d.]+),([-\d.]+)"',
+        dot,
+        re.MULTILINE,
+    ):
+        found[name] = float(x), float(y), sum(map(_advance, label)) * float(size) / 2, float(size) * 0.35
     return found
 
 
-def _struck(points, captions):
+def _upon(one, other):
+    (x, y, w, h), (u, v, a, b) = one, other
+    return abs(x - u) < w + a - 1 and abs(y - v) < h + b - 1
+
+
+def _struck(points, words):
     x, y = points.T
-    return [name for name, (u, v, w, h) in captions.items() if ((abs(x - u) < w) & (abs(y - v) < h)).any()]
+    return [name for name, (u, v, w, h) in words.items() if ((abs(x - u) < w) & (abs(y - v) < h)).any()]
 
 
 def together(drawn):

@@ -619,6 +619,29 @@ def test_lines_of_one_box_share_their_way_also_where_one_leads_into_the_steps_le
     assert len({round(points[:, 1].max(), 3) for _, head, points in drawn if head == end}) == 1
 
 
+@pytest.mark.parametrize("rolled", [True, False])
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_no_line_strikes_what_is_written_beside_another(inputs, rolled):
+    """Two cells' states go to one head, so that a line passes the cell state of the second."""
+    below, above, head, x = tg.nn.RNNCell(2, 2), tg.nn.LSTMCell(2, 2), tg.nn.Linear(4, 2), tg.randn(3, inputs, 1, 2)
+    h, (s, c), total = tg.zeros(1, 2), (tg.zeros(1, 2),) * 2, 0.0
+    for t in range(3):
+        h, (s, c) = below(x[t, 0], h), above(x[t, -1], (s, c))
+        total = total + tg.nn.functional.cross_entropy(head(tg.concat([h, s], axis=1)), [t % 2])
+    dot = viz.render(total, rolled=rolled).dot
+    assert all(f'label="c⁽²⁾{t}"' in dot for t in "₁₂") and faults(dot) == []
+
+
+def test_a_cell_state_handed_on_in_a_rolled_picture_has_its_name_beside_its_line():
+    encoder, decoder, x, y = tg.nn.LSTM(3, 3), tg.nn.LSTMCell(6, 3), tg.randn(3, 1, 3), tg.randn(3, 1, 3)
+    out, state = encoder(x)
+    h, c = (s[0] for s in state)
+    for t in range(3):
+        read = (out[:, 0] * h).sum(-1, keepdim=True).softmax(0).T @ out[:, 0]
+        h, c = decoder(tg.concat([y[t], read], axis=1), (h, c))
+    assert faults(viz.render(h.sum(), rolled=True).dot) == []
+
+
 def test_lines_drawn_anew_are_no_worse_than_before(monkeypatch):
     """A way around that ends up upon another line, and through the same box, is not kept."""
     rects = {k: Rect(100.0 * k, 0, 40, 20) for k in range(3)} | {3: Rect(0, 50, 40, 20), 4: Rect(200, 50, 40, 20)}

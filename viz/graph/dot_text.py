@@ -12,6 +12,7 @@ from tinygrad_rnn.progress import followed
 from .. import style
 from .box_text import Labels
 from .detail_levels import Level
+from .line_labels import LineLabels
 from .line_routing import Rect
 from .placement import Gap, Layout, Line
 from .rolled import Folded
@@ -95,6 +96,7 @@ class _Drawing:
         }
         node = {"fontname": style.FONT, "fontsize": f"{self.size:g}", "fontcolor": style.INK, "fixedsize": "true"}
         edge = {"fontname": style.FONT, "fontsize": f"{self.size - 1:g}", "arrowsize": "0.7"}
+        self.line_labels = LineLabels(layout)
         self.root = graphviz.Digraph("unrolled", graph_attr=whole, node_attr=node, edge_attr=edge)
 
     def name(self, i: int) -> str:
@@ -180,18 +182,6 @@ class _Drawing:
         identity = _identity("unrolled", "unrolled", "the same network, one copy for each time step")
         into.node("unrolled", "unrolled", **_at(rect), **identity, shape="rarrow", **style.FRAME)
 
-    def _name_the_state(self, line: Line, source: int) -> None:
-        """Write the name of a state that a cell hands on above its line, where it begins: the state has no box."""
-        box, rect = self.level.boxes[source], self.layout.rects[source]
-        if box.kind == "cell":
-            line.label = self.labels.state(self.level.edges[line.edge].uses[0][0], box.column)
-            size = self.size - 1
-            start = next(point for point in line.pos.split() if point[0] not in "es")
-            line.label_at = (
-                rect.right + 5 + style.text_width(line.label, size) / 2,
-                float(start.split(",")[1]) + 0.7 * size,
-            )
-
     def line(self, into: Any, line: Line) -> None:
         """One edge, with the graph's own edges it stands for in its tooltip."""
         edge = self.level.edges[line.edge]
@@ -199,11 +189,13 @@ class _Drawing:
         tail, head = (f"gap_{line.gap}" if i is None else self.name(i) for i in (line.source, line.target))
         uses = [f"#{a} → #{b}, operand {slot}" for a, b, slot in edge.uses[:6]]
         told = "\n".join(uses or ["values kept for the backward pass"])
-        label = {}
-        if not line.label and edge.kind in ("c", "cut") and line.source is not None:
-            self._name_the_state(line, line.source)
-        if line.label:
-            label = {"label": self.text(line.label), "lp": _point(*line.label_at), "fontsize": f"{self.size - 1:g}"}
+        label, size, text, place = {}, self.size - 1, line.label, line.label_at
+        source = None if line.source is None else self.level.boxes[line.source]
+        if not text and edge.kind in ("c", "cut") and source is not None and source.kind == "cell":
+            text = self.labels.state(edge.uses[0][0], source.column)  # which has no box
+            place = self.line_labels.place(line, text, size)
+        if text:
+            label = {"label": self.text(text), "lp": _point(*place), "fontsize": f"{size:g}"}
         into.edge(
             tail,
             head,

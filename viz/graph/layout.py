@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygrad_rnn.files import PathLike
-from tinygrad_rnn.tensors import Array
 
 from . import time_step_tile
 from .connections import Wiring, curve
@@ -16,7 +15,6 @@ from .detail_levels import Level
 from .layout_in_lanes import in_lanes
 from .line_repair import FARTHEST, MEASURED, mended
 from .line_routing import Rect
-from .line_ways import sampled
 from .placement import Layout, Line, Places
 from .shared_weight_lines import Buses
 from .time_columns import Key
@@ -66,19 +64,13 @@ def compose(
 def _captions_below(layout: Layout, level: Level) -> None:
     """Make the steps' frames, at whose bottom captions stand, reach below lines and boxes that would lie on those."""
     corners = [(x, y) for r in layout.rects.values() for x in (r.left, r.x, r.right) for y in (r.bottom, r.top)]
-    x, y = (np.concatenate(both) for both in zip(_points(layout), np.array(corners).T, strict=True))
+    x, y = (np.concatenate(both) for both in zip(layout.points().T, np.array(corners).T, strict=True))
     places = [layout.caption(level, column, frame) for column, frame in layout.frames]
     low = (y > min((r.bottom for r in places), default=0)) & (y < max((r.top for r in places), default=0))
     x, low = x[low], y[low]
     if any(((abs(x - r.x) < max(CAPTION, r.w / 2)) & (abs(low - r.y) < r.h / 2)).any() for r in places):
         deeper = max(r.top for r in places) - y.min() + 4
         layout.frames = [(c, Rect(r.x, r.y - deeper / 2, r.w, r.h + deeper)) for c, r in layout.frames]
-
-
-def _points(layout: Layout) -> tuple[Array, Array]:
-    """Points along all lines, as x and y."""
-    x, y = np.concatenate([sampled(line.pos) for line in layout.lines] or [np.zeros((0, 2))]).T
-    return x, y
 
 
 def _tiled(
@@ -104,7 +96,7 @@ def _tiled(
 
 def _words_beside_lines(layout: Layout, low: float, high: float) -> None:
     """Move what is written where steps are left out, as little as possible, to where no line runs through it."""
-    x, y = _points(layout) if layout.gaps else (np.zeros(0), np.zeros(0))
+    x, y = layout.points().T if layout.gaps else np.zeros((2, 0))
     for n, (gap, r) in enumerate(layout.gaps):
         heights = y[abs(x - r.x) < r.w / 2]
         for k in range(int((high - low) / 4)):

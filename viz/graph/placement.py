@@ -13,11 +13,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
+import numpy as np
+
 from tinygrad_rnn.files import PathLike
+from tinygrad_rnn.tensors import Array
 
 from . import time_step_tile as T
 from .detail_levels import Box, Level
 from .line_routing import Point, Rect
+from .line_ways import sampled
 from .time_columns import Column, Key
 
 GUTTER = 40.0
@@ -58,6 +62,11 @@ class Layout:
     frames: list[tuple[Column, Rect]] = field(default_factory=list)
     gaps: list[tuple[Gap, Rect]] = field(default_factory=list)
     note: str = ""  #: what was left out, and why
+
+    def points(self) -> Array:
+        """Points along all lines."""
+        found: Array = np.concatenate([sampled(line.pos) for line in self.lines] or [np.zeros((0, 2))])
+        return found
 
     def caption(self, level: Level, column: Column, frame: Rect) -> Rect:
         """The place of what is written below a time step, below its cell or its input where no frame is drawn."""
