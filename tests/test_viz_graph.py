@@ -1009,6 +1009,7 @@ def folded_edges(graph):
 @example(Loop(("memory", "lstm"), 3))
 @example(Loop(("memory",), 4, "decoder", head=False, listed=True, dense=True, judged="slope"))
 @example(Loop(("lstm", "rnn"), 3, "attention", skip=True))
+@example(Loop(("lstm",), 2, "attention", judged="slope"))
 def test_rolled_pictures_of_random_networks_keep_what_unrolled_ones_promise(loop):
     """And say the same: an edge wherever the steps' edges, laid over each other, have one."""
     expected, drawn, dot = folded_edges(loop.graph()[0])

@@ -21,10 +21,11 @@ class LineLabels:
         self.taken = np.array([*layout.rects.values(), *(rect for _, rect in layout.gaps)])
 
     def place(self, line: Line, text: str, size: float) -> Point:
-        """The middle of a text beside a line: as near its beginning as there is room, rather above it than below."""
+        """The middle of a text beside a line: as near its beginning as there is room, above it, below it, at a side."""
         way, width = Way.along(line.pos), style.text_width(text, size)
-        across = way.points[np.abs(way.headings[:, 1]) < LEVEL]
-        places = [(x + ASIDE + width / 2, y + up * ABOVE * size) for up in (1, -1) for x, y in across.tolist()]
+        aside, across = ASIDE + width / 2, way.points[np.abs(way.headings[:, 1]) < LEVEL].tolist()
+        places = [(x + aside, y + up * ABOVE * size) for up in (1, -1) for x, y in across]
+        places += [(x + side * aside, y) for side in (1, -1) for x, y in way.points.tolist()]
         place = next((at for at in places if self._is_free(*at, width, size)), places[0])
         self.taken = np.vstack([self.taken, (*place, width, size)])
         return place
