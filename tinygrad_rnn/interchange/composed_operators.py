@@ -45,14 +45,10 @@ def as_boolean(x: Any) -> Any:
     return x if not isinstance(x, Tensor) or x.dtype.kind == "b" else P.not_equal(x, 0)
 
 
-def clamped(x: Tensor, low: Any, high: Any) -> Tensor:
-    """``x`` limited to [low, high]; on a limit the derivative is 0, unlike `Tensor.clip`'s."""
-    return P.where(x < high, P.where(x > low, x, low), high)
-
-
 def hard_sigmoid(x: Tensor, alpha: float, beta: float) -> Tensor:
-    """``alpha x + beta`` limited to [0, 1]."""
-    return clamped(x * alpha + beta, 0.0, 1.0)
+    """``alpha x + beta`` limited to [0, 1]; on a limit the derivative is 0, unlike `Tensor.clip`'s."""
+    x = x * alpha + beta
+    return P.where(x < 1.0, P.where(x > 0.0, x, 0.0), 1.0)
 
 
 def elu(x: Tensor, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Tensor:
@@ -62,12 +58,6 @@ def elu(x: Tensor, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 
 
 
 # Shapes --------------------------------------------------------------------------------------------------
-
-
-def repeated_each(x: Tensor, repeats: int, dim: int) -> Tensor:
-    """Every slice along ``dim`` ``repeats`` times, one after the other."""
-    spread = x.expand_dims(dim + 1).broadcast_to((*x.shape[: dim + 1], repeats, *x.shape[dim + 1 :]))
-    return spread.reshape((*x.shape[:dim], x.shape[dim] * repeats, *x.shape[dim + 1 :]))
 
 
 def padded(x: Tensor, pairs: Sequence[tuple[int, int]], value: Any = 0) -> Tensor:

@@ -13,7 +13,7 @@ from .... import functional as T
 from .... import primitives as P
 from ....nn import functional as F
 from ....tensors import Tensor, as_tensor
-from ...composed_operators import OF_ONE, as_boolean, clamped, elu
+from ...composed_operators import OF_ONE, as_boolean, elu
 from ...tables import enter_each
 from .table import float_like, handles, numpy_dtype, widened
 
@@ -56,7 +56,6 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "fmod": lambda x, y: x - _whole(as_tensor(x) / y) * y,
     "matmul mm bmm mv dot": operator.matmul,
     "rmatmul": lambda x, y: y @ x,
-    "outer ger": T.outer,
     "maximum": T.maximum,
     "minimum": T.minimum,
     "gt greater": P.greater,
@@ -90,7 +89,7 @@ def _div(call: Call, x: Any, y: Any, *, rounding_mode: Any = None) -> Any:
     return x / y if rounding_mode is None else _whole(as_tensor(x) / y).astype(numpy_dtype(call.out.dtype))
 
 
-@handles("addmm", "baddbmm", "addmv")
+@handles("addmm", "addmv")
 def _addmm(_call: Call, bias: Any, x: Any, y: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     product = _scaled(x @ y, alpha)
     return product if beta == 0 else _scaled(bias, beta) + product
@@ -120,7 +119,6 @@ _UNARY: dict[str, Callable[[Any], Any]] = {
     "log10": lambda x: x.log() / math.log(10.0),
     "logsigmoid log_sigmoid": F.logsigmoid,
     "silu": F.silu,
-    "hardsigmoid": lambda x: clamped((x + 3.0) / 6.0, 0.0, 1.0),
     "floor": Tensor.floor,
     "ceil": lambda x: -(-x).floor(),
     "trunc fix": _whole,
@@ -153,18 +151,13 @@ _logical(P.not_equal, "logical_xor", "xor", "bitwise_xor")
 enter_each(
     handles,
     {
-        "rsub": lambda call, x, y, *, alpha=1: _sub(call, y, x, alpha=alpha),
         "addcmul": lambda _, x, a, b, *, value=1: x + _scaled(a * b, value),
         "addcdiv": lambda _, x, a, b, *, value=1: x + _scaled(a / b, value),
         "lerp": lambda _, x, end, weight: x + weight * (end - x),
         "gelu": lambda _, x, approximate="none": F.gelu(x, approximate),
-        "hardtanh": lambda _, x, min_val=-1.0, max_val=1.0, inplace=False: clamped(x, min_val, max_val),
         "leaky_relu": lambda _, x, negative_slope=0.01, inplace=False: x.leaky_relu(negative_slope),
         "elu": lambda _, x, *scales, inplace=False, **named: elu(x, *scales, **named),
         "clamp clip": lambda _, x, min=None, max=None: x.clip(min, max),
-        "clamp_min": lambda _, x, min: x.clip(min, None),
-        "clamp_max": lambda _, x, max: x.clip(None, max),
         "where": lambda call, condition, x, y: T.where(condition, *widened(call, x, y)),
-        "masked_fill": lambda _, x, mask, value: x.masked_fill(mask, value),
     },
 )

@@ -27,18 +27,11 @@ def _cross_entropy(
 ) -> Any:
     if size_average is not None or reduce is not None or not isinstance(reduction, str):
         return NotImplemented
-    if target.dtype.kind in "iu":
-        if weight is None and not label_smoothing:
-            return _losses(F.cross_entropy(x, target, ignore_index, "none"), target, ignore_index, reduction)
-        return F.cross_entropy(x, target, ignore_index, reduction, weight=weight, label_smoothing=label_smoothing)
-    logs = x.log_softmax(min(1, x.ndim - 1))
-    if logs.ndim > 2:
-        logs = logs.permute([0, *range(2, logs.ndim), 1])
-    classes = x.shape[min(1, x.ndim - 1)]
-    wanted = target.permute([0, *range(2, target.ndim), 1]) if target.ndim > 2 else target
-    wanted = wanted * (1 - label_smoothing) + label_smoothing / classes if label_smoothing else wanted
-    losses = -(logs * wanted if weight is None else logs * wanted * weight).sum(-1)
-    return losses.sum() / max(1, losses.numel()) if reduction == "mean" else _reduced(losses, reduction)
+    if target.dtype.kind not in "iu":
+        return NotImplemented
+    if weight is None and not label_smoothing:
+        return _losses(F.cross_entropy(x, target, ignore_index, "none"), target, ignore_index, reduction)
+    return F.cross_entropy(x, target, ignore_index, reduction, weight=weight, label_smoothing=label_smoothing)
 
 
 def _losses(losses: Tensor, target: Tensor, ignore_index: int, reduction: str) -> Any:
@@ -84,21 +77,6 @@ def _reduced(losses: Tensor, reduction: Any) -> Any:
     return losses.sum() if reduction in ("sum", 2) else losses.mean()
 
 
-@handles("mse_loss", "l1_loss")
-def _mse_loss(
-    call: Call,
-    x: Any,
-    target: Any,
-    size_average: Any = None,
-    reduce: Any = None,
-    reduction: Any = "mean",
-    weight: Any = None,
-) -> Any:
-    if size_average is not None or reduce is not None or weight is not None:
-        return NotImplemented
-    return _reduced((x - target).square() if call.name == "mse_loss" else (x - target).abs(), reduction)
-
-
 @handles("binary_cross_entropy_with_logits")
 def _bce_with_logits(
     _call: Call,
@@ -119,8 +97,3 @@ def _bce_with_logits(
 @handles("cosine_similarity")
 def _cosine_similarity(_call: Call, x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     return F.cosine_similarity(x1, x2, dim, eps)
-
-
-@handles("normalize")
-def _normalize(_call: Call, x: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None) -> Any:
-    return x / x.square().sum(dim, True).sqrt().clip(eps, None) if p == 2 else NotImplemented

@@ -36,11 +36,6 @@ def _select(_call: Call, x: Any, dim: int, index: Any) -> Any:
     return x[(*before, int(index))]
 
 
-@handles("narrow")
-def _narrow(_call: Call, x: Any, dim: int, start: Any, length: int) -> Any:
-    return x[(*(slice(None),) * (dim % x.ndim), slice(int(start), int(start) + length))]
-
-
 @handles("slice")
 def _slice(_call: Call, x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
     return x[(*(slice(None),) * (dim % x.ndim), slice(start, end if end is None else min(end, x.shape[dim]), step))]
@@ -49,16 +44,6 @@ def _slice(_call: Call, x: Any, dim: int = 0, start: Any = None, end: Any = None
 @handles("index")
 def _index(call: Call, x: Any, indices: Any) -> Any:
     return _getitem(call, x, tuple(slice(None) if part is None else part for part in indices))
-
-
-@handles("index_select")
-def _index_select(_call: Call, x: Any, dim: int, index: Any) -> Any:
-    return x.index_select(dim, index)
-
-
-@handles("take")
-def _take(call: Call, x: Any, index: Any) -> Any:
-    return _getitem(call, x.reshape(-1), index)
 
 
 @handles("gather")

@@ -49,16 +49,6 @@ def _prod(_call: Call, x: Any, dim: Any = None, keepdim: bool = False, **_kwargs
     return x.prod(dim, keepdim)
 
 
-@handles("norm", "linalg_norm", "linalg_vector_norm")
-def _norm(call: Call, x: Any, *args: Any, **kwargs: Any) -> Any:
-    p = args[0] if args else kwargs.get("p", kwargs.get("ord", 2))
-    dim = args[1] if len(args) > 1 else kwargs.get("dim")
-    keepdim = args[2] if len(args) > 2 else kwargs.get("keepdim", False)
-    if p not in (None, 2, 2.0, "fro") or (call.name == "linalg_norm" and p is not None and dim is None):
-        return NotImplemented
-    return x.square().sum(axes_of(dim), keepdim).sqrt()
-
-
 @handles("max", "min", "amax", "amin")
 def _extreme(call: Call, x: Any, *args: Any, **kwargs: Any) -> Any:
     smallest = call.name in ("min", "amin")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .... import functional as T
 from ....nn import functional as F
 from ....words import words
-from ...composed_operators import read_through, repeated_each
+from ...composed_operators import read_through
 from ...tables import enter_each
 from ..shared_memory import positions
 from .table import handles, sizes_of, widened
@@ -28,12 +26,6 @@ _RESHAPES = words(
 def _reshape(call: Call, x: Any, *_args: Any, **_kwargs: Any) -> Any:
     shape = tuple(call.out.shape)
     return x if x.shape == shape else x.reshape(shape)
-
-
-@handles("movedim", "moveaxis")
-def _movedim(_call: Call, x: Any, source: Any, destination: Any) -> Any:
-    # of an array whose sizes are the numbers of its axes, NumPy's result has the order as its shape
-    return x.permute(np.moveaxis(np.empty(tuple(range(x.ndim))), source, destination).shape)
 
 
 @handles("t", "T", "mT", "adjoint", "H", "mH")
@@ -71,20 +63,13 @@ def _repeat(_call: Call, x: Any, *sizes: Any, **kwargs: Any) -> Any:
     return x.repeat((1,) * (x.ndim - len(times)) + times)
 
 
-@handles("repeat_interleave")
-def _repeat_interleave(_call: Call, x: Any, repeats: Any, dim: Any = None, **_kwargs: Any) -> Any:
-    if not isinstance(repeats, int):
-        return NotImplemented
-    return repeated_each(x.reshape(-1), repeats, 0) if dim is None else repeated_each(x, repeats, dim % x.ndim)
-
-
 @handles("cat", "concat", "concatenate")
 def _cat(call: Call, tensors: Any, dim: int = 0, **kwargs: Any) -> Any:
     kept = [x for x in tensors if x.shape != (0,)]  # PyTorch lets an empty vector join anything
     return T.concat(widened(call, *kept), kwargs.get("axis", dim))
 
 
-@handles("chunk", "split", "unsafe_chunk", "unsafe_split", "tensor_split", "split_with_sizes")
+@handles("chunk", "split", "unsafe_chunk", "unsafe_split", "split_with_sizes")
 def _split(call: Call, x: Any, _size: Any = None, dim: int = 0, **_kwargs: Any) -> Any:
     return list(x.split([int(piece.shape[dim]) for piece in call.out], dim))
 
@@ -95,25 +80,12 @@ def _unbind(_call: Call, x: Any, dim: int = 0) -> Any:
     return [x[(*before, i)] for i in range(x.shape[dim])]
 
 
-@handles("tril", "triu")
-def _triangle(call: Call, x: Any, diagonal: int = 0) -> Any:
-    keep = getattr(np, call.name.rstrip("_"))(np.ones(x.shape[-2:], bool), diagonal)
-    return T.where(keep, x, 0)
-
-
-@handles("diagonal")
-def _diagonal(_call: Call, x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
-    return x.reshape(-1)[np.arange(x.numel()).reshape(x.shape).diagonal(offset, dim1, dim2)]
-
-
 enter_each(
     handles,
     {
         "permute": lambda _, x, *dims, **kwargs: x.permute(sizes_of(dims or (kwargs["dims"],))),
         "transpose swapaxes swapdims": lambda _, x, dim0, dim1: x.transpose(dim0, dim1) if x.ndim else x,
         "stack": lambda call, tensors, dim=0: T.stack(widened(call, *tensors), dim),
-        "hstack": lambda call, tensors: T.concat(tensors, 0 if tensors[0].ndim == 1 else 1),
-        "vstack": lambda _, tensors: T.concat([x.expand_dims(0) if x.ndim == 1 else x for x in tensors], 0),
         "roll": lambda _, x, shifts, dims=(): x.roll(shifts, None if dims == () else dims),
         "pad constant_pad_nd": lambda _, x, pad, mode="constant", value=None: F.pad(x, pad, mode, value),
         "flip": lambda _, x, *dims, **kwargs: x.flip(sizes_of(dims or (kwargs["dims"],))),
