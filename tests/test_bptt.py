@@ -6,9 +6,9 @@ from hypothesis import example, given
 from nightly import examples
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.check.rounding_noise import noise
 from tinygrad_rnn.check.tolerances import bound, tolerance
 from tinygrad_rnn.kept_walk import walked
+from tinygrad_rnn.rounding_noise import noise
 from tinygrad_rnn.testing import strategies
 from tinygrad_rnn.testing.networks import Network
 from tinygrad_rnn.testing.oracles import WEIGHTS

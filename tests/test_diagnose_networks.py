@@ -9,8 +9,8 @@ from random_networks import Network, networks
 from unlabelled_recurrences import Loop, loops
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.check.recorded import recorded
 from tinygrad_rnn.diagnosis.edited_walks import Edit, Record, scaled
+from tinygrad_rnn.recorded_tensors import recorded
 
 DRAWS = st.integers(0, 10**6)
 

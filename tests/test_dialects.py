@@ -6,15 +6,14 @@ import json
 import os
 import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from dialect_oracles import ORACLES, H, I, P, layer_of
+from dialects_document import PAGE, updated
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.interchange import DIALECTS, load_weights, save_weights
-from tinygrad_rnn.interchange.weights.dialects_document import updated
 
 T, N = 3, 2
 #: names and shapes that several dialects share, while the numbers mean something else
@@ -119,8 +118,8 @@ def test_projections_come_back(name):
 
 
 def test_the_documented_table_is_the_records():
-    page = (Path(__file__).parent.parent / "docs" / "dialects.md").read_text()
-    assert updated(page) == page, "run python -m tinygrad_rnn.interchange.weights.dialects_document"
+    page = PAGE.read_text("utf-8")
+    assert updated(page) == page, "run python tests/dialects_document.py"
     missing = page.replace(next(line for line in page.splitlines() if line.startswith("| `keras.gru`")) + "\n", "")
     assert missing != page and updated(missing) == page
 

@@ -58,7 +58,7 @@ def test_plain_code_is_none(plain):
 
 
 #: Files that the formatter leaves some lines of as they are: what is read as a table, row by row.
-TABLES = {"tinygrad_rnn/compiler/opcodes.py": 3, "tinygrad_rnn/interchange/weights/table.py": 1}
+TABLES = {"tinygrad_rnn/compiler/opcodes.py": 3, "tinygrad_rnn/interchange/dialects/table.py": 1}
 
 
 def test_only_tables_are_kept_from_the_formatter():

@@ -1,7 +1,7 @@
 """Gradients proven: `check_gradients` compares what backward says with derivatives that no rule had a part in."""
 
+from ..kinks_nearby import Kink
 from .gradients import check_gradients
-from .kinks import Kink
 from .report import Comparison, GradientError, Report
 from .tolerances import TOLERANCES, Tolerance, tolerance
 

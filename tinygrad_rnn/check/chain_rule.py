@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from ..graph import Node, Ref
+from ..kinks_nearby import downstream
 from ..primitives import Primitive
 from ..progress import followed
 from ..tensors import Array
 from .derivatives import Forward, Use, steps_for
-from .kinks import downstream
 
 #: how far two looks at one slope may differ, relative to it, and still be the same number
 SAME = 1e-13

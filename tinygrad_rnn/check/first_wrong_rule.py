@@ -9,10 +9,10 @@ import numpy as np
 from ..graph import Node
 from ..kept_walk import Walk
 from ..norms import norm
+from ..rounding_noise import Noise, shared
 from ..tensors import Array
 from .chain_rule import Chain
 from .derivatives import Forward, Use
-from .rounding_noise import Noise, shared
 from .tolerances import bound, finite, tolerance, underflow
 
 #: beyond this many nodes the search, quadratic in their number, would take too long

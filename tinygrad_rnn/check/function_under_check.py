@@ -15,9 +15,9 @@ import numpy as np
 from ..arguments import positional
 from ..errors import DTypeError, GraphError, ShapeError
 from ..graph import Graph, Node
+from ..recorded_tensors import recorded
+from ..rounding_noise import doubled
 from ..tensors import Array, Tensor
-from .recorded import recorded
-from .rounding_noise import doubled
 
 #: by how much of its size a leaf is moved to see what follows it
 MOVE = 2.0**-20

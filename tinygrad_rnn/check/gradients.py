@@ -16,9 +16,12 @@ from ..errors import ArgumentError, DTypeError, GraphError
 from ..files import PathLike
 from ..graph import Graph, Node
 from ..kept_walk import Walk, walked
+from ..kinks_nearby import downstream, find_kinks
 from ..norms import norm
 from ..progress import followed
+from ..recorded_tensors import recorded, refuse_written
 from ..reverse_walk import grad
+from ..rounding_noise import Noise, noise, shared
 from ..tensors import Array, Tensor, from_array
 from .chain_rule import Chain
 from .derivatives import Forward, Use
@@ -26,11 +29,8 @@ from .diagnosing import named
 from .first_wrong_rule import first_wrong
 from .function_under_check import Called, called, replayed, upstream_of
 from .in_double_precision import promoted, single
-from .kinks import downstream, find_kinks
 from .malformed_rules import broken_rule
-from .recorded import recorded, refuse_written
 from .report import Comparison, GradientError, Report
-from .rounding_noise import Noise, noise, shared
 from .tolerances import DIFFERENCE_STEP, finite, tolerance, underflow
 from .trust_in_references import untrue
 

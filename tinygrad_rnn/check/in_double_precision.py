@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..graph import Graph
+from ..recorded_tensors import recorded
+from ..rounding_noise import doubled
 from ..tensors import Tensor
-from .recorded import recorded
-from .rounding_noise import doubled
 
 
 def promoted(graph: Graph, outputs: Sequence[Tensor]) -> tuple[Graph, list[Tensor]]:

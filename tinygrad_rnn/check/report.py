@@ -10,11 +10,12 @@ import numpy as np
 
 from ..element_places import subscript
 from ..errors import TinygradError
+from ..kinks_nearby import Kink
 from ..norms import norm
 from ..operation_errors import short
+from ..rounding_noise import ROUNDING_MARGIN
 from ..tensors import Array
-from .kinks import Kink
-from .tolerances import ROUNDING_MARGIN, bound, finite
+from .tolerances import bound, finite
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..norms import norm
+from ..rounding_noise import ROUNDING_MARGIN
 
 #: of the complex step: so small that its square vanishes, and no rounding error grows from it
 COMPLEX_STEP = 1e-30
@@ -22,8 +23,6 @@ COMPLEX_STEP = 1e-30
 DIFFERENCE_STEP = 2e-3
 #: kernels against references, in units of the dtype's precision
 KERNEL_ULPS = 64
-#: how many times the measured rounding noise is still believed to be rounding
-ROUNDING_MARGIN = 64.0
 
 
 class Tolerance(NamedTuple):

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..graph import Node, Ref
+from ..kinks_nearby import downstream
 from ..progress import followed
 from ..tensors import Array
 from .derivatives import FIVE_POINTS, Forward
-from .kinks import downstream
 
 #: of the complex step, relative to a value's size: results as small as 1e-300 leave room for it
 IMAGINARY = 1e-15

@@ -19,17 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from ..check.kinks import find_kinks
-from ..check.recorded import recorded, refuse_written
-from ..check.rounding_noise import Noise, doubled, noise
 from ..dead_positions import pulled
 from ..errors import GraphError
 from ..graph import Graph, Node, Ref
 from ..kept_walk import Sent, Walk, WalkStep, steps
+from ..kinks_nearby import find_kinks
 from ..norms import norm
 from ..primitives.record import Unlisted
+from ..recorded_tensors import recorded, refuse_written
 from ..recurrence.annotate_time_steps import timed
 from ..reverse_walk import walk
+from ..rounding_noise import Noise, doubled, noise
 from ..rule_answers import fitted
 from ..tensors import Array, Tensor
 from .attempts import Attempts

@@ -10,8 +10,8 @@ from itertools import pairwise, takewhile
 from types import CodeType
 from typing import Any
 
-from ..check.recorded import recorded
 from ..graph import Graph
+from ..recorded_tensors import recorded
 from ..tensors import Tensor
 from .returned_values import returned
 from .source_names import of_comprehensions

@@ -11,13 +11,13 @@ from ..optional_packages import when_asked
 
 if TYPE_CHECKING:
     from .export.onnx_file import onnx_rule, to_onnx
-    from .export.state_dict import to_torch_state_dict
     from .export.xla import Spread, jax_rule, to_jax
     from .jaxprs import JaxFunction, from_jax
     from .onnx import OnnxModel, from_onnx
     from .program import ForeignWarning, Imported
     from .pytorch import from_torch
     from .weights import DIALECTS, Dialect, load_weights, save_weights
+    from .weights.state_dict import to_torch_state_dict
 
 __all__ = [
     "DIALECTS",
@@ -50,7 +50,7 @@ __getattr__ = when_asked(
         ".onnx": "OnnxModel from_onnx",
         ".export.xla": "Spread jax_rule to_jax",
         ".export.onnx_file": "onnx_rule to_onnx",
-        ".export.state_dict": "to_torch_state_dict",
+        ".weights.state_dict": "to_torch_state_dict",
     },
 )
 

@@ -14,9 +14,9 @@ from ...files import PathLike, as_path
 from ...nn.activations import OF_GRU, OF_LSTM
 from ...nn.recurrent import GRU, LSTM, RNN, RecurrentLayers
 from ...tensors import Array
-from .dialect import GATES, Atom, Dialect, Part
+from ..dialects.record import GATES, Atom, Dialect, Part
+from ..dialects.table import DIALECTS
 from .files import Told, read_file, write_file
-from .table import DIALECTS
 from .whole_models import write_keras, write_onnx
 
 Atoms = dict[tuple[int, int, Atom], Array]

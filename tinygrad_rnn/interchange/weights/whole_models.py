@@ -16,7 +16,7 @@ from ...files import write_atomically
 from ...functional import zeros
 from ...optional_packages import framework
 from ...tensors import Array
-from .dialect import Dialect
+from ..dialects.record import Dialect
 
 #: the version of the format that is written
 KERAS = "3.15.1"

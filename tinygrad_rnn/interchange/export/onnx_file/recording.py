@@ -11,8 +11,8 @@ from ....functional import concat, stack
 from ....nn.functional import dropout
 from ....nn.recurrent import GRU, LSTM, RNN
 from ....tensors import Tensor, as_tensor
-from ...weights.dialect import GATES
-from ...weights.table import DIALECTS
+from ...dialects.record import GATES
+from ...dialects.table import DIALECTS
 from ..recorder import ExportTracer, Recording, marker
 
 #: operands: the sequence, then what of lengths and first states there is; settings: `layer`'s

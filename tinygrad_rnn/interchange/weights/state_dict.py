@@ -8,7 +8,7 @@ from ...errors import DTypeError
 from ...nn.module import Module
 from ...nn.recurrent import GRU, LSTM, RNN
 from ...optional_packages import framework
-from ..weights import save_weights
+from .convert import save_weights
 
 
 def to_torch_state_dict(module: Module) -> dict[str, Any]:

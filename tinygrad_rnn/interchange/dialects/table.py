@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .dialect import Dialect, Part
+from .record import Dialect, Part
 
 BEFORE = {"reset": "before"}
 HARD_LSTM = {"activations": ("hard_sigmoid", "tanh", "tanh")}

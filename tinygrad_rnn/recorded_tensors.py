@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import MutationError
-from ..recorded_value import made_from
-from ..tensors import Tensor
+from .errors import MutationError
+from .recorded_value import made_from
+from .tensors import Tensor
 
 
 def recorded(*outputs: Tensor) -> dict[int, Tensor]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..element_places import subscript
-from ..graph import Graph, Node, Ref
-from ..primitives.kinks import where_equal
-from ..tensors import Array
+from .element_places import subscript
+from .graph import Graph, Node, Ref
+from .primitives.kinks import where_equal
+from .tensors import Array
 
 
 @dataclass(frozen=True)

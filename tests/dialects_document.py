@@ -1,11 +1,13 @@
-"""The tables of docs/dialects.md: ``python -m tinygrad_rnn.interchange.weights.dialects_document`` writes them anew."""
+"""The tables of docs/dialects.md: ``python tests/dialects_document.py`` writes them anew."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from .dialect import Dialect, Part
-from .table import DIALECTS
+from tinygrad_rnn.interchange.weights import DIALECTS, Dialect, Part
+
+PAGE = Path(__file__).parents[1] / "docs" / "dialects.md"
 
 _AXES = {"h": "H", "i": "I", "j": "H", "k": "I+H", "p": "P", "d": "D", "l": "L", "t": "2", "1": "1"}
 
@@ -88,9 +90,4 @@ def _halves(dialect: Dialect) -> set[str]:
 
 
 if __name__ == "__main__":
-    from pathlib import Path
-
-    from ...files import write_atomically
-
-    page = Path(__file__).parents[3] / "docs" / "dialects.md"
-    write_atomically(page, updated(page.read_text("utf-8")).encode())
+    PAGE.write_text(updated(PAGE.read_text("utf-8")), encoding="utf-8")

@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from ..dead_positions import pulled
-from ..graph import Graph, Node
-from ..kept_walk import Key, Walk, shares, steps
-from ..progress import followed
-from ..rule_answers import fitted
-from ..tensors import Array, Tensor
-from .derivatives import Use
-from .tolerances import ROUNDING_MARGIN
+from .dead_positions import pulled
+from .graph import Graph, Node
+from .kept_walk import Key, Walk, shares, steps
+from .progress import followed
+from .rule_answers import fitted
+from .tensors import Array, Tensor
+
+#: how many times the measured rounding noise is still believed to be rounding
+ROUNDING_MARGIN = 64.0
+
+Use = tuple[int, int]  #: a node, and which operand of it
 
 #: Monte Carlo arithmetic rounds at random to this many bits, and measures what comes of it
 COARSE_BITS = 36
