@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from geometry import disorder
+from hypothesis import assume, example, given, settings
 from unlabelled_recurrences import Loop, Uneven, loops, uneven
 
 import tinygrad_rnn as tg
@@ -200,10 +201,34 @@ def test_a_program_whose_steps_differ_has_one_recurrence_a_cell(program: Uneven)
         return
     wanted = {
         "clockwork": [steps, steps],
+        "clockwork, slow first": [steps, steps],
         "from an encoder": [steps, steps - 1],
         "to and fro": [steps] * 3,
     }.get(program.kind, [steps])
     assert [r.length for r in find(tg.Graph(loss))] == wanted
+
+
+@given(uneven())
+@settings(max_examples=20)
+@example(Uneven("scheduled sampling", moves=(False, True, False)))  # one input alone
+@example(Uneven("clockwork, slow first", moves=(True, False, True, False, True)))
+@example(Uneven("a cell in a cell", moves=(True, False, True)))
+def test_each_box_of_uneven_steps_has_a_name_of_its_own_and_each_input_a_box(program: Uneven):
+    given = any(program.moves[1:]) and 1 + sum(program.moves[1:])  # else what is read first is a state
+    inputs = {
+        "scheduled sampling": given,
+        "scheduled sampling of leaves": given,
+        "clockwork": len(program.moves),
+        "clockwork, slow first": len(program.moves),
+        "a cell in a cell": len(program.moves) + sum(program.moves[:-1]) + 1,
+        "hierarchical": 2 * len(program.moves),
+    }
+    assume(program.kind in inputs)
+    dot = viz.render(program.loss(), max_steps=None).dot
+    names = re.findall(r"^\s*\w+ \[label=\"?([xhyL][^<\",]+)", dot, re.MULTILINE)
+    assert len(names) == len(set(names)), names
+    assert disorder(dot) == []
+    assert sum(name.startswith("x") for name in names) == inputs[program.kind], names
 
 
 def test_layers_that_read_to_and_fro_are_each_turned_against_the_one_below():

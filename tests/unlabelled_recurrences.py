@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tinygrad_rnn.functional import concat, stack, take, zeros
 from tinygrad_rnn.graph import Graph
+from tinygrad_rnn.nn import GRUCell, RNNCell
 from tinygrad_rnn.nn.functional import cross_entropy
 from tinygrad_rnn.reverse_walk import grad
 from tinygrad_rnn.tensors import Tensor, tensor
@@ -314,6 +315,20 @@ def _scheduled(of: Uneven, writing: _Writing) -> Tensor:
     return loss
 
 
+def _scheduled_leaves(of: Uneven, writing: _Writing) -> Tensor:
+    """The same, of a list of inputs; the first is given."""
+    cell, head, x, loss = writing.cell(of.cell), writing.matrix(), [*map(_leaf, _data(len(of.moves)))], tensor(0.0)
+    read = x[0]
+    for t, given in enumerate(of.moves):
+        scores = cell(x[t] if given else read) @ head
+        read, loss = scores.softmax(-1), loss + _judge(scores, t)
+    return loss
+
+
+def _leaf(x: Tensor) -> Tensor:
+    return tensor(x.numpy())
+
+
 def _tokens(of: Uneven, writing: _Writing) -> Tensor:
     """The same with tokens."""
     cell, head, table, loss = writing.cell(of.cell), writing.matrix(), writing.matrix(), tensor(0.0)
@@ -338,6 +353,29 @@ def _clockwork(of: Uneven, writing: _Writing) -> Tensor:
         h = fast(x[t])
         held = slow(h) if moves else held
         loss = loss + _judge(concat([h, held], 1) @ head, t)
+    return loss
+
+
+def _slow_first(of: Uneven, writing: _Writing) -> Tensor:
+    """A second cell moves at some steps only, and is written before the first, which reads it."""
+    slow, fast, mix, head = writing.cell("rnn"), writing.cell(of.cell), writing.matrix(), writing.matrix()
+    x, held, loss = _data(len(of.moves)), slow.state[0], tensor(0.0)
+    for t, moves in enumerate((True, *of.moves[1:-1], True)):
+        held = slow(x[t]) if moves else held
+        loss = loss + _judge(fast(x[t] + held @ mix) @ head, t)
+    return loss
+
+
+def _cell_in_a_cell(of: Uneven, writing: _Writing) -> Tensor:
+    """Words of one or two characters, the last of two, read by a cell inside a cell."""
+    below, above, head = GRUCell(SIZE, SIZE).double(), RNNCell(SIZE, SIZE).double(), writing.matrix()
+    x, h, loss, read = _data(2 * len(of.moves)), None, tensor(0.0), 0
+    for word, longer in enumerate((*of.moves[:-1], True)):
+        inner = None
+        for _ in range(1 + longer):
+            inner, read = below(x[read], inner), read + 1
+        h = above(inner, h)
+        loss = loss + _judge(h @ head, word)
     return loss
 
 
@@ -412,8 +450,11 @@ def _cut(of: Uneven, writing: _Writing) -> Tensor:
 
 UNEVEN: dict[str, Callable[[Uneven, _Writing], Tensor]] = {
     "scheduled sampling": _scheduled,
+    "scheduled sampling of leaves": _scheduled_leaves,
     "scheduled sampling of tokens": _tokens,
     "clockwork": _clockwork,
+    "clockwork, slow first": _slow_first,
+    "a cell in a cell": _cell_in_a_cell,
     "hierarchical": _hierarchical,
     "two losses a step": _two_losses,
     "from an encoder": _from_an_encoder,

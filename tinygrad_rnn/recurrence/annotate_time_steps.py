@@ -14,7 +14,7 @@ import numpy as np
 
 from ..ancestors import ancestors
 from ..graph import Graph, Node
-from .folding import Folding, is_looked_up
+from .folding import Folding
 from .repeats import Recurrence, recurrences
 
 
@@ -182,7 +182,7 @@ class _Naming:
 
     def _name_inputs(self, loop: Recurrence) -> None:
         """Call x what enters as data at every repetition and is no mask; so too the row that a token has in a table."""
-        called = (self.nodes[n] for entered in loop.inputs for n in entered if n is not None)
+        called = (self.graph.nodes[n] for entered in loop.inputs for n in entered if n is not None)
         if any(node.role == "x" and (node.op is not None or not node.requires_grad) for node in called):
             return
         inputs = [factors for entered in loop.inputs for factors in self._factors(entered)]
@@ -192,8 +192,9 @@ class _Naming:
             made = [[self._read(s) for s in self.graph.nodes[n].sources] for n in told]
             if all(sources and entering.issuperset(sources) for sources in made):
                 continue  # made of what enters as well
-            data = [n for n in told if self._is_data(n)]
-            if len(set(told)) < max(2, len(told)) or len(data) < 2 or not all(map(self._may_be_data, told)):
+            data = [t for t, n in enumerate(entered) if n is not None and self.folding.is_data(self.nodes[n])]
+            enough = len(data) > 1 or (None in entered and any(data))  # one alone, if an output stands there else
+            if len(set(told)) < len(told) or not enough or not all(map(self._may_be_data, told)):
                 continue
             for t, n in enumerate(entered):
                 if n is not None:
@@ -219,7 +220,7 @@ class _Naming:
     def _may_be_data(self, n: int) -> bool:
         """Whether it is data, or zeros in its place, such as what a decoder reads first."""
         node = self.nodes[n]
-        return self._is_data(n) or (node.op is None and not node.role and not np.any(node.value))
+        return self.folding.is_data(node) or (node.op is None and not node.role and not np.any(node.value))
 
     def _name_losses(self) -> None:
         """Call the terms of a running total the steps' losses, where nothing else says what the loss is."""
@@ -230,9 +231,3 @@ class _Naming:
             for i in {s for n in members for s in n.sources} - own:
                 if self.nodes[i].op is not None and not self.nodes[i].role and self.folding.depends[i]:
                     self._write(i, "loss")
-
-    def _is_data(self, n: int) -> bool:
-        node = self.nodes[n]
-        if node.role not in (None, "x") or node.dtype.kind != "f" or (node.op is None and not np.any(node.value)):
-            return False
-        return not self.folding.depends[n] or is_looked_up(self.nodes, node)

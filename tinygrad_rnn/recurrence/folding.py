@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
+
+import numpy as np
 
 from ..graph import Graph, Node
 from .cells import cells_of
@@ -55,6 +58,8 @@ class Folding:
         cells = [cell for circle in circles for cell in self._cells(circle)]
         self.circles = sorted(cells, key=lambda cell: min(self.members[place][0] for place in cell))
         self.circle_of = {place: k for k, circle in enumerate(self.circles) for place in circle}
+        self._prepare_in_the_step_that_reads_it()
+        self._forget_states_of_a_step()
 
     def _find_periods(self, also: Collection[int]) -> None:
         """Steps that nobody said, or only the nodes ``also``."""
@@ -81,6 +86,36 @@ class Folding:
         for i, (step, number) in enumerate(zip(steps, aligned(self.graph, steps), strict=True)):
             if step is not None:
                 self.place[i], self.time[i] = Place(None, number), step
+
+    def _prepare_in_the_step_that_reads_it(self) -> None:
+        """Move what a step makes of no state of its own, and only later ones read, to the first that does."""
+        alone: list[bool] = []
+        for node in self.graph.nodes:
+            here = [s for s in node.sources if self.place[s] is not None and self.time[s] == self.time[node.index]]
+            place = self.place[node.index]
+            found = place is not None and place.loop is not None and place not in self.circle_of
+            alone.append(found and all(alone[s] for s in here))
+        for node in reversed(self.graph.nodes):
+            users = [u for u in self.graph.consumers[node.index] if not self.learning[u]]
+            loops = {place and place.loop for place in (self.place[i] for i in (node.index, *users))}
+            if alone[node.index] and users and len(loops) == 1:
+                self.time[node.index] = max(self.time[node.index], min(self.time[u] for u in users))
+
+    def _forget_states_of_a_step(self) -> None:
+        """Take their role from values that a cell calls its states, if none is carried from step to step.
+
+        A loop inside a step has them, such as one over the letters of a word.
+        """
+        found, apart = set[int](), {p.loop for p in self.circle_of} - {None}
+        for node in reversed(self.graph.nodes):
+            if node.role in ("h", "c"):
+                made = self.graph.consumers[node.index] if node.op is None else (node.index,)
+                places = [place for i in made if not self.learning[i] for place in [self.place[i]]]
+                if places and all(p and p.loop in apart and p not in self.circle_of for p in places):
+                    found.add(node.index)
+        if found:
+            nodes = self.graph.nodes
+            self.graph = Graph.of([replace(n, role=None) if n.index in found else n for n in nodes], self.graph.outputs)
 
     def _on_parameters(self) -> list[bool]:
         """For each node, whether it was computed with a parameter's help."""
@@ -167,6 +202,12 @@ class Folding:
                 pending.append(user)
         return True
 
+    def is_data(self, node: Node) -> bool:
+        """Whether it is what a network reads: numbers of its own, or a token's row in a table that is learned."""
+        if node.role not in (None, "x") or node.dtype.kind != "f" or (node.op is None and not np.any(node.value)):
+            return False
+        return not self.depends[node.index] or is_looked_up(self.graph.nodes, node)
+
     def core(self) -> list[int | None]:
         """The circle of each node that is on one, or that in its step feeds nothing else and is no mere input."""
         result: list[int | None] = [self._circle(place) for place in self.place]
@@ -174,7 +215,7 @@ class Folding:
         made = {place for place, depends in zip(self.place, self.depends, strict=True) if place and depends}
         for node in reversed(self.graph.nodes):
             i, users = node.index, [u for u in self.graph.consumers[node.index] if not self.learning[u]]
-            if result[i] is not None or self.place[i] not in made or node.role or not users:
+            if result[i] is not None or self.place[i] not in made or (node.role and not node.scope.part) or not users:
                 continue
             if is_looked_up(self.graph.nodes, node):
                 continue

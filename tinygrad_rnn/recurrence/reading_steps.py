@@ -29,10 +29,10 @@ def reading_steps(
     found, done = dict(turns), set[int]()
     reading = _Reading(graph, operations)
     read = reading.uses(depends)
-    for k, uses in enumerate([*read, *reading.uses_in_a_row()]):
+    for uses in sorted((*read, *reading.uses_in_a_row()), key=lambda uses: -len(uses)):
         if done.isdisjoint(uses) and not _once_a_step(uses, turns) and reading.is_chain(uses):
             times = reading.times(uses)
-            if k >= len(read) and not reading.is_whole(times, len(uses)):
+            if uses not in read and not reading.is_whole(times, len(uses)):
                 continue
             loops = {turns[n].loop for n in times if n in turns}
             number = 1 + max((turn.loop for turn in found.values()), default=0)
@@ -56,6 +56,7 @@ class _Reading:
     def __init__(self, graph: Graph, operations: Sequence[int]) -> None:
         self.graph, self.operations = graph, operations
         self.of_weights: dict[Hashable, list[int]] = defaultdict(list)  #: what multiplies each, see `uses`
+        self.element: dict[int, Hashable] = {}  #: by operation the element of the data that it reads, see `uses`
 
     @cached_property
     def words(self) -> list[Hashable]:
@@ -73,13 +74,22 @@ class _Reading:
         at = self.place
         return [max((at.get(u, -1) for u in self.graph.consumers[n]), default=-1) for n in self.operations]
 
+    @cached_property
+    def leads_on(self) -> list[bool]:
+        """Whether a weight multiplies each one, or what is made of it: it is more than what a result is judged by."""
+        found: dict[int, bool] = {}
+        for n in reversed(self.operations):
+            weighs = any(self.graph.nodes[s].is_parameter for s in self.graph.nodes[n].sources)
+            found[n] = weighs or any(found.get(u, False) for u in self.graph.consumers[n])
+        return [found[n] for n in self.operations]
+
     def _word(self, n: int) -> Hashable:
         node = self.graph.nodes[n]
         weights = tuple((k, s) for k, s in enumerate(node.sources) if self.graph.nodes[s].is_parameter)
         return node.op.name if node.op else "", node.scope.path, len(node.shape), weights
 
     def uses(self, depends: Sequence[bool]) -> list[list[int]]:
-        """The uses of each weight with another element of the data each time; of the most elements first."""
+        """The uses of each weight with another element of the data each time; in their order."""
         told: dict[Hashable, list[int]] = defaultdict(list)
         others: set[Hashable] = set()
         elements: dict[Hashable, set[Hashable]] = defaultdict(set)
@@ -92,35 +102,39 @@ class _Reading:
             if weighs:
                 self.of_weights[word].append(n)
             read = next((moved.get(s, s) for s in node.sources if s in moved or not depends[s]), None)
-            if node.op is not None and node.op.kind == "movement":
-                if node.op.name == "getitem" and nodes[node.sources[0]].op is None:
-                    moved[n] = n
-                elif read is not None:
-                    moved[n] = read if depends[n] else n
-            elif weighs:
-                if read is not None:
-                    source = nodes[read]
-                    told[word].append(n)
-                    elements[word].add((source.sources, repr(source.attrs)) if source.attrs else read)
-                else:
-                    others.add(word)
+            moves = node.op is not None and node.op.kind == "movement"
+            if moves and node.op is P.getitem and nodes[node.sources[0]].op is None:
+                read = n
+            if read is not None:
+                if moves:
+                    moved[n] = read = read if depends[n] else n
+                source = nodes[read]
+                self.element[n] = (source.sources, repr(source.attrs)) if source.attrs else read
+            if weighs and not moves and read is not None:
+                told[word].append(n)
+                elements[word].add(self.element[n])
+            elif weighs and not moves:
+                others.add(word)
         # first states, which no operation has made, are read as data is, but in later steps states are read so
-        found = [uses for word, uses in told.items() if 1 < len(uses) == len(elements[word]) and word not in others]
-        return sorted(found, key=lambda uses: (-len(uses), uses[0]))
+        return [uses for word, uses in told.items() if 1 < len(uses) == len(elements[word]) and word not in others]
 
     def uses_in_a_row(self) -> list[list[int]]:
-        """The uses of each weight, whatever it is multiplied with; of the weight that is used most first."""
-        found = [uses for uses in self.of_weights.values() if len(uses) > 2]
-        return sorted(found, key=lambda uses: (-len(uses), uses[0]))
+        """The uses of each weight, whatever it is multiplied with."""
+        return [uses for uses in self.of_weights.values() if len(uses) > 2]
 
     def is_whole(self, times: Mapping[int, int], steps: int) -> bool:
-        """Whether most steps use the weights that any of them uses: else they are parts of steps."""
-        used = Counter(
-            self.words[self.place[n]]
-            for n in times
-            if any(self.graph.nodes[s].is_parameter for s in self.graph.nodes[n].sources)
-        )
-        return all(2 * count > steps for count in used.values())
+        """Whether most steps use the weights that any of them uses, or each reads data of its own: else they are parts
+        of steps."""
+        used = Counter[Hashable]()
+        at: dict[Hashable, set[int]] = defaultdict(set)
+        for n, t in times.items():
+            k = self.place[n]
+            if any(self.graph.nodes[s].is_parameter for s in self.graph.nodes[n].sources):
+                used[self.words[k]] += 1
+            if (element := self._read(k)) is not None:
+                at[element].add(t)
+        reading = {t for own in at.values() if len(own) == 1 for t in own}
+        return all(2 * count > steps for count in used.values()) or len(reading) == steps
 
     def is_chain(self, uses: Sequence[int]) -> bool:
         """Whether something is made of each use and of what is made in the same way of the one before."""
@@ -158,8 +172,9 @@ class _Reading:
 
     def times(self, uses: Sequence[int]) -> dict[int, int]:
         """The step of each node; each step has one of the uses."""
-        begin = self._beginnings([self.place[n] for n in uses])
-        begin.append(self._end(begin))
+        at = [self.place[n] for n in uses]
+        begin = self._beginnings(at)
+        begin.append(self._end(at, begin))
         return {self.operations[k]: t for t, (a, b) in enumerate(pairwise(begin)) for k in range(a, b)}
 
     def _beginnings(self, uses: Sequence[int]) -> list[int]:
@@ -168,14 +183,18 @@ class _Reading:
         Of what the first step begins with others may have more, such as looks at a past that grows.
         """
         crossing = self._crossing()
-        possible, start = Counter(self.words[uses[0] + 1 : uses[1]]), uses[0]
+        possible, start = Counter[Hashable](), uses[0]
+        for a, b in pairwise(uses):
+            possible |= Counter(self.words[a + 1 : b])
         while start and possible[self.words[start - 1]]:
             start -= 1
             possible[self.words[start]] -= 1
-        begin = [min(range(start, uses[0] + 1), key=lambda k: (crossing[k], -k))]
-        lead = Counter(self.words[begin[0] : uses[0]])
-        for before, use in pairwise(uses):
-            k, left = use, lead & Counter(self.words[before + 1 : use])
+        reads = [self._first_reader(before, use) for before, use in zip((start - 1, *uses), uses)]
+        begin = [min(range(start, reads[0] + 1), key=lambda k: (crossing[k], -k))]
+        lead = Counter(self.words[begin[0] : reads[0]])
+        behind = Counter(self.words[uses[-1] + 1 : uses[-1] + max(b - a for a, b in pairwise(uses))])
+        for before, use in zip(uses, reads[1:]):
+            k, left = use, lead & (Counter(self.words[before + 1 : use]) - behind)
             while k > before + 1 and left.total():
                 k -= 1
                 left -= Counter([self.words[k]])
@@ -186,6 +205,15 @@ class _Reading:
             begin.append(start)
         return begin
 
+    def _first_reader(self, before: int, use: int) -> int:
+        """The first operation behind a position that reads the element of the data that is read from a use on."""
+        element = next((each for k in range(use, len(self.operations)) if (each := self._read(k)) is not None), None)
+        return next((k for k in range(before + 1, use) if element is not None and self._read(k) == element), use)
+
+    def _read(self, k: int) -> Hashable:
+        """The element of the data that an operation reads that leads on to a weight."""
+        return self.element.get(self.operations[k]) if self.leads_on[k] else None
+
     def _crossing(self) -> list[int]:
         """For each position, how many values are made before it and used from it on."""
         change = [0] * (len(self.operations) + 1)
@@ -195,15 +223,16 @@ class _Reading:
                 change[last + 1] -= 1
         return list(accumulate(change))
 
-    def _end(self, begin: Sequence[int]) -> int:
-        """The end of the last step: it does what an earlier one did, in any order; a number more of what grows."""
-        steps = [Counter(self.words[a:b]) for a, b in pairwise(begin)]
+    def _end(self, uses: Sequence[int], begin: Sequence[int]) -> int:
+        """The end of the last step: behind its use it does what an earlier one did, in any order, or more if those do
+        more and more."""
+        steps = [Counter(self.words[a:b]) for a, b in zip(uses, begin[1:])]
         most = Counter[Hashable]()
         for one in steps:
             most |= one
         growth = steps[-1] - steps[-2] if len(steps) > 1 else Counter[Hashable]()
         left = most + Counter({word: count for word, count in growth.items() if most[word] == steps[-1][word]})
-        k = begin[-1]
+        k = uses[-1]
         while k < len(self.operations) and left[self.words[k]]:
             left[self.words[k]] -= 1
             k += 1

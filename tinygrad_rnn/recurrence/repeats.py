@@ -134,13 +134,15 @@ def _recurrence(folding: Folding, cell: dict[Place, list[int]]) -> Recurrence:
     learned = {x for x in weights if nodes[x].is_parameter}
     weights = learned or {x for x in weights if len(users[x]) == length}
     inputs: dict[tuple[int | None, ...], None] = {}
-    for where, entered in entering.items():
-        told = [x for x in entered if x is not None and x not in weights]
-        if where in slots:  # what enters where otherwise a state does
+    for where, read in entering.items():
+        entered = tuple(x if x not in weights else None for x in read[::direction])
+        told = [x for x in entered if x is not None]
+        begin = max((distance for _, distance in slots[where]), default=0)
+        if any(x is not None and (not begin or folding.is_data(nodes[x])) for x in entered[begin:]):
+            inputs[entered] = None  # also where at some steps a state does, as the output that is fed back
+        else:
             for key in slots[where]:
                 carried[key] |= dict.fromkeys(told)
-        elif told:
-            inputs[tuple(x if x not in weights else None for x in entered)] = None
     rows = []
     for place in order:
         at = {time[n] - first: n for n in cell[place]}
@@ -153,7 +155,7 @@ def _recurrence(folding: Folding, cell: dict[Place, list[int]]) -> Recurrence:
         tuple(sorted(carried)),
         tuple(tuple(carried[key]) for key in sorted(carried)),
         tuple(sorted(weights)),
-        tuple(each[::direction] for each in inputs),
+        tuple(inputs),
         direction < 0 or _reads_backward(folding, own),
     )
 
