@@ -302,10 +302,6 @@ def test_a_choice_between_two_numbers_has_the_default_dtype():
         assert wrap(lambda c: tg.where(c, np.ones(2), 0.5))(condition).dtype == np.float64
 
 
-#: called many times a time step, so that they are not looked after: Python says it
-UNWRAPPED = {"as_tensor", "linear"}
-
-
 def _parameters(function):
     return list(inspect.signature(function).parameters.values())
 
@@ -332,10 +328,10 @@ def test_every_public_call_names_the_nearest_keyword():
     ]
     functions = [
         (name, partial(function, w) if "self" in inspect.signature(function).parameters else function)
-        for home in (tg, F, nn.init, tg.viz)
+        for home in (tg, F, nn.init, nn.utils, tg.optim.swa_utils, tg.viz)
         for name, function in vars(home).items()
-        if inspect.isfunction(function) and name[0] != "_" and name not in UNWRAPPED and len(_keywords(function)) > 1
-        if name in tg.__all__ or function.__module__.startswith((home.__name__, "viz."))
+        if inspect.isfunction(function) and name[0] != "_"
+        if (name in home.__all__ if hasattr(home, "__all__") else function.__module__ == home.__name__)
     ]
     anything = {name for name, method in methods if any(p.kind is p.VAR_KEYWORD for p in _parameters(method))}
     for name, method in methods:
@@ -349,6 +345,11 @@ def test_every_public_call_names_the_nearest_keyword():
         if known := _keywords(call):
             with pytest.raises(tg.KeywordError, match=f"'{known[-1]}z'; did you mean '{known[-1]}'"):
                 assert call(**{f"{known[-1]}z": None}) is None, name
+    for name, call in functions:
+        function = call.func if isinstance(call, partial) else call
+        if any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in _parameters(function)):
+            with pytest.raises(tg.KeywordError, match=r"missing \d required .*\[at test_errors"):
+                assert function() is None, name
     for misspelt in (
         lambda: nn.LSTM(3, 2)(t(4, 1, 3), lengts=[4]),
         lambda: nn.LSTMCell(3, 2)(t(1, 3), hxx=None),

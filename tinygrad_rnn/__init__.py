@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import cuda, data, draw_hook, functional, nn, optim
+from . import cuda, data, draw_hook, functional, nn, optim, tensors
+from .arguments import answerable
 from .array_conversion import device
 from .compiler import compile
 from .custom_function import Function
@@ -45,8 +46,10 @@ from .settings import (
     set_default_dtype,
     set_grad_enabled,
 )
-from .tensors import Tensor, as_tensor, tensor
+from .tensors import Tensor, tensor
 
+#: the engine asks the plain one for every operand
+as_tensor = answerable(tensors.as_tensor)
 float32, float64, int32, int64 = (np.dtype(name) for name in ("float32", "float64", "int32", "int64"))
 double, long = float64, int64
 #: PyTorch's, and not in `__all__`: an import of everything would put them in the place of Python's

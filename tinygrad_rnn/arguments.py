@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -55,7 +56,7 @@ def answerable(function: Callable[Arguments, Result], name: str = "") -> Callabl
     A call that does not fit the signature is a `KeywordError`; what the user's own functions raise stays.
     Only the call that the user made answers: what fails in a call of ours within it keeps its kind on the way out.
     """
-    name = name or function.__qualname__.removesuffix(".__init__").removesuffix(".__post_init__")
+    name = name or re.sub(r"\.__\w+__$", "", function.__qualname__)
     synonyms = _synonyms(function)
 
     @wraps(function)
@@ -77,43 +78,41 @@ def answerable(function: Callable[Arguments, Result], name: str = "") -> Callabl
     return call
 
 
-def naming_keywords(name: str, by: Callable[..., Any] | None = None) -> Callable[[type[Class]], type[Class]]:
-    """A decorator of a class, called ``name`` in messages: calls that public methods do not fit are a `KeywordError`.
+def answering_methods(name: str) -> Callable[[type[Class]], type[Class]]:
+    """A decorator of a class, called ``name`` in messages, that makes its public methods `answerable`."""
 
-    Or what else ``by`` (`answerable`) makes of a method and its name.
-    """
-
-    def named(kind: type[Class]) -> type[Class]:
+    def answering(kind: type[Class]) -> type[Class]:
         done: dict[Any, Any] = {}  # a method under two names stays one
         for key, method in list(vars(kind).items()):
-            plain = method.__func__ if by and isinstance(method, classmethod) else method
-            code = plain.__code__ if isinstance(plain, FunctionType) else None
-            if code is None or (key.startswith("_") and not (by and key == "__init__")):
+            plain = method.__func__ if isinstance(method, classmethod) else method
+            # a module's ``forward`` is looked after where the module is called
+            if (key.startswith("_") and key != "__init__") or key == "forward" or not _is_plain(plain):
                 continue
+            code = plain.__code__
             others = code.co_argcount + code.co_kwonlyargcount > 1 or code.co_flags & (CO_VARARGS | CO_VARKEYWORDS)
-            wrapper = (by or naming_keyword) if others else _without_arguments
+            wrapper = answerable if others else _without_arguments
             made = done.setdefault(plain, wrapper(plain, f"{name}.{key}".removesuffix(".__init__")))
             setattr(kind, key, made if plain is method else classmethod(made))
         return kind
 
-    return named
+    return answering
 
 
-def naming_keyword(function: Callable[Arguments, Result], name: str = "") -> Callable[Arguments, Result]:
-    """``function``, for which a call that does not fit it is a `KeywordError`, and one thing in two words an error."""
-    synonyms = _synonyms(function)
+def answering(names: dict[str, Any]) -> None:
+    """Make what a module defines for users `answerable`, functions and classes: its last line, with ``globals()``."""
+    done: dict[Any, Any] = {}  # a function under two names stays one
+    for name, thing in list(names.items()):
+        if name.startswith("_"):
+            continue
+        if isinstance(thing, type) and thing.__module__ == names["__name__"]:
+            answering_methods(name)(thing)
+        elif _is_plain(thing) and thing.__code__.co_filename == names["__file__"]:
+            names[name] = done.setdefault(thing, answerable(thing, name))
 
-    @wraps(function)
-    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        if kwargs and synonyms:
-            _refuse_both(args, kwargs, synonyms, name or function.__qualname__)
-        try:
-            return function(*args, **kwargs)
-        except TypeError as error:
-            refuse_misfit(error, kwargs, function, name or function.__qualname__)
-            raise
 
-    return call
+def _is_plain(function: Any) -> bool:
+    """Whether it is a function that is not `answerable` yet."""
+    return isinstance(function, FunctionType) and not hasattr(function, "__wrapped__")
 
 
 def _without_arguments(method: Callable[..., Result], name: str) -> Callable[..., Result]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arguments import as_dtype
+from .arguments import answerable, as_dtype
 from .errors import ArgumentError, DTypeError, ShapeError, TinygradError
 from .max_min_pair import Extreme, meant
 from .operation_errors import short
@@ -43,6 +43,7 @@ class device(str):
     True
     """
 
+    @answerable
     def __new__(cls, type: str) -> device:
         """The device ``type``, which is "cpu"."""
         asked_dtype("device", (), None, str(type))

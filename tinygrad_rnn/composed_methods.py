@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 import numpy as np
 
 from . import primitives as P
-from .arguments import flag, naming_keywords, number
+from .arguments import answering_methods, flag, number
 from .array_conversion import asked_dtype
 from .errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 from .max_min_pair import Extreme
@@ -27,7 +27,7 @@ class Sorted(NamedTuple):
     indices: Tensor
 
 
-@naming_keywords("Tensor")
+@answering_methods("Tensor")
 class Composed(Operators):
     """Mixed into `Tensor`: what composes is composed, so every rule here is a rule of the primitives."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import answerable
+from .arguments import answering
 from .errors import ArgumentError, DTypeError, ShapeError
 from .primitives.record import integer
 from .random import generator
@@ -40,7 +40,6 @@ class Dataset:
 class TensorDataset(Dataset):
     """Tensors or arrays of one length; item ``i`` is the ``i``-th row of each, a tensor where it was given one."""
 
-    @answerable
     def __init__(self, *tensors: Any) -> None:
         self.tensors = tuple(np.asarray(x) for x in tensors)
         self._given = tuple(isinstance(x, Tensor) for x in tensors)
@@ -76,7 +75,6 @@ class DataLoader:
     [[0, 1], [2, 3], [4]]
     """
 
-    @answerable
     def __init__(
         self,
         dataset: Any,
@@ -135,7 +133,6 @@ class BatchesByLength:
     [[0, 2], [1, 3]]
     """
 
-    @answerable
     def __init__(self, lengths: Sequence[int], batch_size: int, shuffle: bool = True, drop_last: bool = False) -> None:
         self.lengths, self.shuffle, self.drop_last = np.asarray(lengths), shuffle, drop_last
         self.batch_size = integer(batch_size, "BatchesByLength: batch_size")
@@ -156,7 +153,6 @@ class BatchesByLength:
             yield batch[np.argsort(-self.lengths[batch], kind="stable")].tolist()
 
 
-@answerable
 def random_split(dataset: Any, lengths: Sequence[float]) -> list[Any]:
     """Parts of a dataset at random: of the sizes ``lengths``, or of these shares if they add up to 1."""
     count = len(dataset)
@@ -173,7 +169,6 @@ def random_split(dataset: Any, lengths: Sequence[float]) -> list[Any]:
 class Subset(Dataset):
     """Some items of a dataset, by number."""
 
-    @answerable
     def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
         self.dataset, self.indices = dataset, list(indices)
 
@@ -184,7 +179,6 @@ class Subset(Dataset):
         return self.dataset[self.indices[index]]
 
 
-@answerable
 def default_collate(batch: list[Any]) -> Any:
     """A list of items as one batch: tensors, arrays and numbers side by side, tuples and dicts part by part.
 
@@ -214,3 +208,6 @@ def default_collate(batch: list[Any]) -> Any:
         some = " and ".join(map(str, sorted(shapes)[:2]))
         raise ShapeError(f"default_collate: items have shapes {some}; pad them in a collate_fn, with pad_sequence")
     return tensor(arrays if is_of(first, (int, float)) else np.stack(arrays))
+
+
+answering(globals())

@@ -14,9 +14,9 @@ import numpy as np
 
 from . import numpy_protocol
 from . import primitives as P
-from .arguments import answerable, as_dtype, naming_keyword, refuse_misfit
+from .arguments import answering, as_dtype
 from .array_conversion import asked_dtype
-from .errors import ArgumentError, DTypeError, ShapeError
+from .errors import ArgumentError, DTypeError, KeywordError, ShapeError
 from .primitives.record import integer
 from .random import generator
 from .settings import get_default_dtype
@@ -123,7 +123,6 @@ __all__ = [
 ]
 
 
-@naming_keyword
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """``a`` where ``condition`` (booleans) holds, ``b`` elsewhere, all broadcast.
 
@@ -138,7 +137,6 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     return P.where(as_tensor(condition), a, b)
 
 
-@naming_keyword
 def maximum(a: Any, b: Any) -> Tensor:
     """The larger of ``a`` and ``b``, elementwise and broadcast; equal elements share the gradient half and half.
 
@@ -149,7 +147,6 @@ def maximum(a: Any, b: Any) -> Tensor:
     return _first(a, b)._record(P.maximum, (a, b), {})
 
 
-@naming_keyword
 def minimum(a: Any, b: Any) -> Tensor:
     """The smaller of ``a`` and ``b``, elementwise and broadcast; equal elements share the gradient half and half.
 
@@ -160,7 +157,6 @@ def minimum(a: Any, b: Any) -> Tensor:
     return _first(a, b)._record(P.minimum, (a, b), {})
 
 
-@naming_keyword
 def matmul(a: Any, b: Any) -> Tensor:
     """Matrix product ``a @ b``: (..., n, m), (..., m, p) -> (..., n, p).
 
@@ -174,7 +170,6 @@ def matmul(a: Any, b: Any) -> Tensor:
     return _first(a, b)._record(P.matmul, (a, b), {})
 
 
-@naming_keyword
 def outer(a: Any, b: Any) -> Tensor:
     """``a[i] * b[j]`` of two vectors, (n,) and (m,): an (n, m) matrix. Raises `ShapeError` for others.
 
@@ -188,7 +183,6 @@ def outer(a: Any, b: Any) -> Tensor:
     return a.expand_dims(1) * b
 
 
-@answerable
 def einsum(subscripts: str, *operands: Any) -> Tensor:
     """Einstein summation of ``operands`` with NumPy's ``subscripts``.
 
@@ -248,7 +242,6 @@ def _explicit_subscripts(subscripts: str, tensors: list[Tensor]) -> tuple[list[s
     return full, output, dots
 
 
-@naming_keyword
 def concat(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor:
     """``tensors`` one after the other along an existing ``axis``; their other sizes are equal, else `ShapeError`.
 
@@ -263,7 +256,6 @@ def concat(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> 
 cat = concat
 
 
-@naming_keyword
 def stack(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor:
     """``tensors`` of one shape, else `ShapeError`, side by side along a new ``axis``.
 
@@ -275,7 +267,6 @@ def stack(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> T
     return operands[0]._record(P.stack, operands, {"axis": integer(axis if dim is None else dim, "an axis")})
 
 
-@naming_keyword
 def take(table: Any, indices: Any, axis: int = 0, *, dim: int | None = None) -> Tensor:
     """Rows of ``table`` (n, ...) at integer ``indices`` (any shape): (*indices, ...); repeats add up in the gradient.
 
@@ -295,7 +286,6 @@ def take(table: Any, indices: Any, axis: int = 0, *, dim: int | None = None) -> 
     return taken.permute((*range(rank, rank + chosen), *range(rank), *range(rank + chosen, taken.ndim)))
 
 
-@naming_keyword
 def one_hot(indices: Any, num_classes: int, dtype: Any = None) -> Tensor:
     """Vectors with a 1 at ``indices`` (integers below ``num_classes``) and 0 elsewhere: (...) -> (..., num_classes).
 
@@ -310,7 +300,6 @@ def one_hot(indices: Any, num_classes: int, dtype: Any = None) -> Tensor:
     return tensor._record(P.one_hot, (tensor,), {"num_classes": num_classes, "dtype": wanted, "strict": True})
 
 
-@answerable
 def arange(
     start: float | None = None,
     end: float | None = None,
@@ -339,7 +328,6 @@ def arange(
     return _new("arange", values, dtype, device, requires_grad, default)
 
 
-@answerable
 def linspace(
     start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False, device: Any = None
 ) -> Tensor:
@@ -353,7 +341,6 @@ def linspace(
     return _new("linspace", values, dtype, device, requires_grad)
 
 
-@answerable
 def full(
     size: int | Sequence[int], fill_value: float, *, dtype: Any = None, requires_grad: bool = False, device: Any = None
 ) -> Tensor:
@@ -368,7 +355,6 @@ def full(
     return _new("full", values, dtype, device, requires_grad, default)
 
 
-@answerable
 def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """The (``n``, ``m``) matrix with ones on its diagonal; square unless ``m`` is given.
 
@@ -380,7 +366,6 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool 
     return _new("eye", np.eye(rows, columns), dtype, device, requires_grad)
 
 
-@naming_keyword
 def zeros_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Zeros of the shape of ``x``, and of its dtype unless told.
 
@@ -391,7 +376,6 @@ def zeros_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device
     return full_like(x, 0, dtype=dtype, requires_grad=requires_grad, device=device)
 
 
-@naming_keyword
 def ones_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Ones of the shape of ``x``, and of its dtype unless told.
 
@@ -402,7 +386,6 @@ def ones_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device:
     return full_like(x, 1, dtype=dtype, requires_grad=requires_grad, device=device)
 
 
-@answerable
 def full_like(
     x: Any, fill_value: float, *, dtype: Any = None, requires_grad: bool = False, device: Any = None
 ) -> Tensor:
@@ -416,7 +399,6 @@ def full_like(
     return _new("full_like", np.full(x.shape, fill_value), dtype, device, requires_grad, x.dtype)
 
 
-@answerable
 def zeros(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A new tensor of zeros of ``shape`` (sizes, or one tuple of them), of the default dtype unless told.
 
@@ -427,7 +409,6 @@ def zeros(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool 
     return _new("zeros", np.zeros(_shape(shape)), dtype, device, requires_grad)
 
 
-@answerable
 def ones(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A new tensor of ones of ``shape`` (sizes, or one tuple of them), of the default dtype unless told.
 
@@ -449,7 +430,6 @@ def from_numpy(array: Any) -> Tensor:
     return Tensor(array)
 
 
-@naming_keyword
 def empty(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """`zeros` of ``shape``, so that what is read before it is written is the same in every run.
 
@@ -460,7 +440,6 @@ def empty(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool 
     return zeros(*shape, dtype=dtype, requires_grad=requires_grad, device=device)
 
 
-@naming_keyword
 def equal(input: Any, other: Any) -> bool:
     """Whether two tensors, ``input`` and ``other``, have one shape and the same elements.
 
@@ -471,7 +450,6 @@ def equal(input: Any, other: Any) -> bool:
     return np.array_equal(as_tensor(input).numpy(), as_tensor(other).numpy())
 
 
-@answerable
 def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether all ``|input - other| <= atol + rtol |other|``; nan is close to nan only with ``equal_nan``.
 
@@ -492,7 +470,6 @@ def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
 
 
-@answerable
 def rand(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A new tensor of ``shape``, drawn uniformly from [0, 1), of the default dtype unless told; see `manual_seed`.
 
@@ -504,7 +481,6 @@ def rand(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool =
     return _new("rand", generator().random(_shape(shape)), dtype, device, requires_grad)
 
 
-@answerable
 def randn(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A new tensor of ``shape``, drawn from the standard normal distribution, of the default dtype unless told.
 
@@ -517,7 +493,6 @@ def randn(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool 
     return _new("randn", generator().normal(size=_shape(shape)), dtype, device, requires_grad)
 
 
-@naming_keyword
 def rand_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """`rand` of the shape of ``x``, and of its dtype unless told.
 
@@ -529,7 +504,6 @@ def rand_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device:
     return rand(x.shape, dtype=x.dtype if dtype is None else dtype, requires_grad=requires_grad, device=device)
 
 
-@naming_keyword
 def randn_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """`randn` of the shape of ``x``, and of its dtype unless told.
 
@@ -541,7 +515,6 @@ def randn_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device
     return randn(x.shape, dtype=x.dtype if dtype is None else dtype, requires_grad=requires_grad, device=device)
 
 
-@answerable
 def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Integers drawn uniformly from ``low`` up to but without ``high``, of shape ``size``: int64 unless told.
 
@@ -560,7 +533,6 @@ def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None, 
     return _new("randint", drawn, dtype, device, default=np.int64)
 
 
-@answerable
 def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Tensor:
     """The integers below ``n`` in random order: int64 unless told.
 
@@ -572,7 +544,6 @@ def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Tensor:
     return _new("randperm", drawn, dtype, device, default=np.int64)
 
 
-@answerable
 def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tensor:
     """``num_samples`` positions drawn with the probabilities ``input``, which need not add up to 1: int64, no gradient.
 
@@ -641,18 +612,17 @@ Arguments = ParamSpec("Arguments")
 
 
 Result = TypeVar("Result")
+_NOTHING = object()
 
 
 def _function(
     method: Callable[Concatenate[Tensor, Arguments], Result],
 ) -> Callable[Concatenate[Any, Arguments], Result]:
     @wraps(method)
-    def function(x: Any, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        try:
-            return method(as_tensor(x), *args, **kwargs)
-        except TypeError as error:
-            refuse_misfit(error, kwargs, method, method.__name__)
-            raise
+    def function(x: Any = _NOTHING, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        if x is _NOTHING:
+            raise KeywordError(f"{method.__name__}() missing 1 required positional argument: 'x'")
+        return method(as_tensor(x), *args, **kwargs)
 
     return function
 
@@ -718,7 +688,6 @@ flatten = _function(Tensor.flatten)
 unbind = _function(Tensor.unbind)
 
 
-@naming_keyword
 def split(
     x: Any, split_size: int | list[int] | tuple[int, ...], axis: int = 0, *, dim: int | None = None
 ) -> tuple[Tensor, ...]:
@@ -731,7 +700,6 @@ def split(
     return as_tensor(x).split(split_size, axis if dim is None else dim)
 
 
-@naming_keyword
 def max(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
     """The largest of ``x``, or along ``dim`` the pair ``(values, indices)``; ``keepdim`` leaves it at size 1.
 
@@ -747,7 +715,6 @@ def max(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, kee
     return as_tensor(x).max(dim, axis=axis, **kept)
 
 
-@naming_keyword
 def min(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
     """The smallest of ``x``, or along ``dim`` the pair ``(values, indices)``; ``keepdim`` leaves it at size 1.
 
@@ -764,3 +731,6 @@ def min(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, kee
 
 
 numpy_protocol.enter(globals())
+
+
+answering(globals())

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
-from .arguments import answerable, naming_keywords
+from .arguments import answering_methods
 from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
 from .files import PathLike, read_text, write_atomically
 from .graph_file import bounded, document, node_as_data, node_from_data
@@ -95,7 +95,7 @@ _OF_TENSORS = ("shape", "dtype", "requires_grad", "scope", "name", "role", "seri
 _FIELDS = (*_OF_TENSORS, "value", "site", "starts")
 
 
-@naming_keywords("Graph", answerable)
+@answering_methods("Graph")
 class Graph:
     """Everything ``outputs``, tensors, were computed from (else an `ArgumentError`).
 
@@ -405,7 +405,7 @@ class Graph:
 N = TypeVar("N", bound=Node)
 
 
-@naming_keywords("GraphBuilder", answerable)
+@answering_methods("GraphBuilder")
 class GraphBuilder(Generic[N]):
     """A graph node by node, each after its operands: for what reads another format, and for what rewrites graphs.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import primitives as P
-from .arguments import as_dtype, flag, naming_keywords, number
+from .arguments import answering_methods, as_dtype, flag, number
 from .errors import ArgumentError, DTypeError, ShapeError
 from .indexing_by_tensors import follows_tensors, taken
 from .primitives import record
@@ -53,7 +53,7 @@ def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(record.integer(n, "a size") for n in sizes)
 
 
-@naming_keywords("Tensor")
+@answering_methods("Tensor")
 class Operators(Recorded):
     """Mixed into `Tensor`: everything here is built on the primitives, which record themselves."""
 

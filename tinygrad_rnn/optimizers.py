@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import answerable, naming_keywords
+from .arguments import answering
 from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
 from .nn.module import forget_gradient
 from .primitives import maximum, sqrt
@@ -33,7 +33,6 @@ Rates = tuple[Value, ...]
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
 
 
-@naming_keywords("Optimizer", answerable)
 class Optimizer:
     """Base of all: the parameters in groups, the settings of each, a state per parameter; a subclass says how one
     is updated.
@@ -318,7 +317,6 @@ class _Rates:
     """An optimizer's rates for the coming step, asked for before each call of a compiled function; once the call has
     succeeded the step is counted."""
 
-    @answerable
     def __init__(self, optimizer: Optimizer, group: dict[str, Any], states: list[State]) -> None:
         self.optimizer, self.group, self.states = optimizer, group, states
         self.counted = [state for state in states if "step" in state]
@@ -394,7 +392,6 @@ class SGD(Optimizer):
     0.5
     """
 
-    @answerable
     def __init__(
         self,
         params: Params,
@@ -435,7 +432,6 @@ class Adagrad(Optimizer):
     0.75
     """
 
-    @answerable
     def __init__(
         self,
         params: Params,
@@ -479,7 +475,6 @@ class RMSprop(Optimizer):
     0.5
     """
 
-    @answerable
     def __init__(
         self,
         params: Params,
@@ -537,7 +532,6 @@ class Adam(Optimizer):
 
     decoupled = False
 
-    @answerable
     def __init__(
         self,
         params: Params,
@@ -591,7 +585,6 @@ class AdamW(Adam):
 
     decoupled = True
 
-    @answerable
     def __init__(
         self,
         params: Params,
@@ -603,3 +596,6 @@ class AdamW(Adam):
         maximize: bool = False,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize)
+
+
+answering(globals())

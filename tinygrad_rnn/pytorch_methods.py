@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import primitives as P
-from .arguments import answerable, as_dtype, naming_keywords, number
+from .arguments import answering_methods, as_dtype, number
 from .composed_methods import Composed
 from .errors import ShapeError
 from .operators import one_axis
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Size = int
 
 
-@naming_keywords("Tensor")
+@answering_methods("Tensor")
 class PyTorchMethods(Composed):
     """Mixed into `Tensor`: what PyTorch's programs write where NumPy's write an operator, or nothing at all."""
 
@@ -266,7 +266,6 @@ class PyTorchMethods(Composed):
 
     # New ones, of the same dtype -------------------------------------------------------------------------
 
-    @answerable
     def new_full(self, size: Any, fill_value: float, *, dtype: Any = None, device: Any = None) -> Tensor:
         """``fill_value`` everywhere, of shape ``size``, in the dtype of this tensor unless told.
 
@@ -365,7 +364,6 @@ class PyTorchMethods(Composed):
         """
         return self.copy_(self.detach().clamp(min, max))
 
-    @answerable
     def uniform_(self, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Drawn anew in place, uniformly from [``low``, ``high``).
 
@@ -376,7 +374,6 @@ class PyTorchMethods(Composed):
         bounds = number(low, "uniform_: low"), number(high, "uniform_: high")
         return self.copy_(generator().uniform(*bounds, self.shape))
 
-    @answerable
     def normal_(self, mean: float = 0.0, std: float = 1.0) -> Tensor:
         """Drawn anew in place, from the normal distribution of ``mean`` and ``std``.
 

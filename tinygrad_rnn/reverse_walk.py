@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import answerable, naming_keyword
+from .arguments import answerable
 from .dead_positions import merged, pulled, replaced, sent_on
 from .errors import ArgumentError, DTypeError, GraphError, MutationError, ShapeError
 from .primitives import Primitive
@@ -87,7 +87,7 @@ class BackwardStep:
         return [Contribution(slot, target, self.node, self.gradient, value) for slot, target, value in self.sent]
 
 
-@naming_keyword
+@answerable
 def walk(
     outputs: Sequence[Tensor],
     gradients: Sequence[Any],

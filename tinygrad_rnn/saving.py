@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import naming_keyword
+from .arguments import answerable
 from .array_conversion import asked_dtype
 from .errors import DataError, DTypeError, TinygradError
 from .files import PathLike, as_path, write_atomically
@@ -24,7 +24,7 @@ from .tensors import Array, Tensor
 FORMAT = "tinygrad_rnn.values/1"
 
 
-@naming_keyword
+@answerable
 def save(obj: Any, path: PathLike) -> None:
     """Write ``obj``: tensors, arrays, numbers, strings and None, in dicts, lists and tuples, to the file ``path``.
 
@@ -53,7 +53,7 @@ def save(obj: Any, path: PathLike) -> None:
     write_atomically(path, serialized(arrays, {"tinygrad_rnn": json.dumps(facts)}))
 
 
-@naming_keyword
+@answerable
 def load(path: PathLike, map_location: Any = None, *, weights_only: bool = True) -> Any:
     """The values that `save` wrote to ``path``, tensors as new leaves; of another safetensors file its tensors by name.
 

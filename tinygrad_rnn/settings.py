@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arguments import as_dtype, flag
+from .arguments import answering, as_dtype, flag
 from .errors import ArgumentError
 from .thread_state import current
 
@@ -182,3 +182,6 @@ class set_grad_enabled:
 
     def __exit__(self, *_error: object) -> None:
         current.recording = self._before
+
+
+answering(globals())

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from . import numpy_protocol
 from . import primitives as P
-from .arguments import flag, naming_keyword, naming_keywords
+from .arguments import answerable, answering_methods, flag
 from .array_conversion import as_array, asked_dtype
 from .errors import DTypeError, GraphError, ShapeError
 from .max_min_pair import Extreme, meant
@@ -72,7 +72,7 @@ class _WithIdentity(PyTorchMethods):
         return self
 
 
-@naming_keywords("Tensor")
+@answering_methods("Tensor")
 class Tensor(_WithIdentity):
     """An n-dimensional array that remembers how it was made.
 
@@ -501,7 +501,7 @@ class Tensor(_WithIdentity):
         return self._in_place(P.div, other)
 
 
-@naming_keyword
+@answerable
 def tensor(
     data: Any,
     *,

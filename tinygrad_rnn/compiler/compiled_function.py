@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import numpy as np
 
-from ..arguments import naming_keyword
+from ..arguments import answerable
 from ..array_conversion import as_array
 from ..collector import collector_paused
 from ..errors import DTypeError, GraphError
@@ -491,7 +491,7 @@ def compile(
 def compile(
     fn: None = None, threads: int | None = None, memory_budget: int | None = None
 ) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
-@naming_keyword
+@answerable
 def compile(fn: Callable[..., Any] | None = None, threads: int | None = None, memory_budget: int | None = None) -> Any:
     """A function that records ``fn`` once for each combination of argument shapes and replays it without Python.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import primitives as P
-from ..arguments import answerable, probability
+from ..arguments import answering, probability
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..functional import leaky_relu as leaky_relu
 from ..functional import log_softmax as log_softmax
@@ -43,7 +43,6 @@ def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return as_tensor(weight)._record(P.linear, operands, {})
 
 
-@answerable
 def embedding(indices: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """Rows of ``weight`` (V, D) at integer ``indices`` (...): (..., D).
 
@@ -65,7 +64,6 @@ def embedding(indices: Any, weight: Tensor, padding_idx: int | None = None) -> T
     return P.where((indices == padding % rows).expand_dims(-1), found.detach(), found)
 
 
-@answerable
 def pad(x: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """``x`` with elements added around: ``pad`` has how many before and after, of the last dimension first.
 
@@ -101,7 +99,6 @@ def pad(x: Any, pad: Sequence[int], mode: str = "constant", value: float | None 
 _NUMPYS_MODES: dict[str, Any] = {"circular": "wrap", "reflect": "reflect", "replicate": "edge"}
 
 
-@answerable
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8, *, axis: int | None = None) -> Tensor:
     """The cosine of the angle between ``x1`` and ``x2``, broadcast, along ``dim``; a length is at least ``eps``.
 
@@ -116,7 +113,6 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8, *, axis
     return ((x1 / lengths[0]) * (x2 / lengths[1])).sum(along)
 
 
-@answerable
 def layer_norm(
     x: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Tensor:
@@ -133,7 +129,6 @@ def layer_norm(
     return _scaled(centred / (centred.square().mean(axes, True) + eps).sqrt(), weight, bias)
 
 
-@answerable
 def rms_norm(x: Any, normalized_shape: int | Sequence[int], weight: Any = None, eps: float | None = None) -> Tensor:
     """``x / sqrt(mean(x^2) + eps) * weight`` over the last dimensions, which are ``normalized_shape``.
 
@@ -162,7 +157,6 @@ def _scaled(x: Tensor, weight: Any, bias: Any) -> Tensor:
     return scaled if bias is None else scaled + bias
 
 
-@answerable
 def gelu(x: Any, approximate: str = "none") -> Tensor:
     """``x * Phi(x)``, with the normal distribution's Phi; ``approximate="tanh"`` is the usual closed form of it.
 
@@ -223,7 +217,6 @@ def sigmoid(x: Any) -> Tensor:
     return as_tensor(x).sigmoid()
 
 
-@answerable
 def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
     """Zero each element with probability ``p`` and scale the rest by ``1 / (1 - p)``; nothing when not training.
 
@@ -250,7 +243,6 @@ def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
     return x * constant
 
 
-@answerable
 def cross_entropy(
     logits: Any,
     target: Any,
@@ -329,7 +321,6 @@ def _of_the_targets(importance: Tensor, target: Tensor, keep: Tensor) -> Tensor:
     return as_tensor(P.where(keep, own, 0.0))
 
 
-@answerable
 def nll_loss(
     log_probabilities: Any, target: Any, ignore_index: int = -100, reduction: str = "mean", *, weight: Any = None
 ) -> Tensor:
@@ -370,7 +361,6 @@ def _not_swapped(name: str, scores: Tensor, target: Tensor) -> None:
         )
 
 
-@answerable
 def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
     """Squared differences, elementwise: averaged, summed or left alone.
 
@@ -384,7 +374,6 @@ def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
     return _reduced((x - target).square(), reduction)
 
 
-@answerable
 def l1_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
     """Absolute differences, elementwise: averaged, summed or left alone.
 
@@ -398,7 +387,6 @@ def l1_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
     return _reduced((x - target).abs(), reduction)
 
 
-@answerable
 def huber_loss(x: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
     """``d^2 / 2`` where the difference ``|d|`` is at most ``delta``, ``delta * (|d| - delta / 2)`` beyond.
 
@@ -419,7 +407,6 @@ def huber_loss(x: Any, target: Any, reduction: str = "mean", delta: float = 1.0)
     return _reduced(near * (distance - 0.5 * near), reduction)
 
 
-@answerable
 def smooth_l1_loss(x: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """`huber_loss` divided by ``beta``: ``d^2 / (2 beta)`` up to a difference of ``beta``, ``|d| - beta / 2`` beyond.
 
@@ -437,7 +424,6 @@ def smooth_l1_loss(x: Any, target: Any, reduction: str = "mean", beta: float = 1
     return huber_loss(x, target, reduction, beta) / beta if beta else l1_loss(x, target, reduction)
 
 
-@answerable
 def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
     """``-target log x - (1 - target) log(1 - x)`` of probabilities ``x``, elementwise, each logarithm at least -100.
 
@@ -461,7 +447,6 @@ def _bounded_log(x: Tensor) -> Tensor:
     return as_tensor(P.where(nothing, -100.0, P.where(nothing, 1.0, x).log())).clip(min=-100.0)
 
 
-@answerable
 def binary_cross_entropy_with_logits(
     x: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
 ) -> Tensor:
@@ -495,3 +480,6 @@ def _reduced(losses: Tensor, reduction: str) -> Tensor:
     if reduction not in ("mean", "sum"):
         raise ArgumentError(f'reduction is "mean", "sum" or "none", not {reduction!r}')
     return losses.mean() if reduction == "mean" else losses.sum()
+
+
+answering(globals())

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import answerable, probability
+from ..arguments import answering, probability
 from ..array_conversion import asked_dtype
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..settings import get_default_dtype, no_grad
@@ -56,7 +56,6 @@ class Linear(Module):
     (5, 2)
     """
 
-    @answerable
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
     ) -> None:
@@ -88,7 +87,6 @@ class Embedding(Module):
     (2, 2, 3)
     """
 
-    @answerable
     def __init__(
         self,
         num_embeddings: int,
@@ -147,7 +145,6 @@ class Dropout(Module):
     tensor([1., 2.])
     """
 
-    @answerable
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         not_in_place("Dropout", inplace)
         self.p = probability(p, "Dropout: p")
@@ -169,7 +166,6 @@ class Identity(Module):
     3
     """
 
-    @answerable
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
 
@@ -186,7 +182,6 @@ class Softmax(Module):
     [[0.5, 0.5]]
     """
 
-    @answerable
     def __init__(self, dim: int | None = None, *, axis: int | None = None) -> None:
         self.dim = axis if dim is None else dim
 
@@ -207,7 +202,6 @@ class LogSoftmax(Softmax):
     [-1000.0, 0.0]
     """
 
-    @answerable
     def __init__(self, dim: int | None = None, *, axis: int | None = None) -> None:
         super().__init__(dim, axis=axis)
 
@@ -250,7 +244,6 @@ class ReLU(Module):
     [0.0, 2.0]
     """
 
-    @answerable
     def __init__(self, inplace: bool = False) -> None:
         not_in_place("ReLU", inplace)
 
@@ -267,7 +260,6 @@ class LeakyReLU(Module):
     [-0.5, 2.0]
     """
 
-    @answerable
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         not_in_place("LeakyReLU", inplace)
         self.negative_slope = negative_slope
@@ -285,7 +277,6 @@ class ELU(Module):
     [0.0, 2.0]
     """
 
-    @answerable
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         not_in_place("ELU", inplace)
         self.alpha = alpha
@@ -329,7 +320,6 @@ class Flatten(Module):
     (2, 12)
     """
 
-    @answerable
     def __init__(
         self, start_dim: int = 1, end_dim: int = -1, *, start_axis: int | None = None, end_axis: int | None = None
     ) -> None:
@@ -349,7 +339,6 @@ class GELU(Module):
     [0.0, 30.0]
     """
 
-    @answerable
     def __init__(self, approximate: str = "none") -> None:
         self.approximate = approximate
 
@@ -370,7 +359,6 @@ class SiLU(Module):
     [0.0, 99.0]
     """
 
-    @answerable
     def __init__(self, inplace: bool = False) -> None:
         not_in_place("SiLU", inplace)
 
@@ -382,7 +370,6 @@ class SiLU(Module):
 class _Norm(Module):
     """Base of the two norms: the shape they normalize, a weight of ones, and where asked for a bias of zeros."""
 
-    @answerable
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
@@ -416,7 +403,6 @@ class LayerNorm(_Norm):
     [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
 
-    @answerable
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
@@ -444,7 +430,6 @@ class RMSNorm(_Norm):
     [1.0, -1.0]
     """
 
-    @answerable
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
@@ -458,3 +443,6 @@ class RMSNorm(_Norm):
     def forward(self, x: Any) -> Tensor:
         """A tensor of the input's shape, each row of mean square 1 before the weight."""
         return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
+
+
+answering(globals())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arguments import answerable
+from ..arguments import answering
 from ..tensors import Tensor
 from . import functional as F
 from .module import Module
@@ -20,7 +20,6 @@ class CrossEntropyLoss(Module):
     1.3862943649291992
     """
 
-    @answerable
     def __init__(
         self, ignore_index: int = -100, reduction: str = "mean", *, weight: Any = None, label_smoothing: float = 0.0
     ) -> None:
@@ -42,7 +41,6 @@ class NLLLoss(Module):
     2.0
     """
 
-    @answerable
     def __init__(self, ignore_index: int = -100, reduction: str = "mean", *, weight: Any = None) -> None:
         self.ignore_index, self.reduction, self.weight = ignore_index, reduction, weight
 
@@ -59,7 +57,6 @@ class MSELoss(Module):
     5.0
     """
 
-    @answerable
     def __init__(self, reduction: str = "mean") -> None:
         self.reduction = reduction
 
@@ -76,7 +73,6 @@ class L1Loss(Module):
     2.0
     """
 
-    @answerable
     def __init__(self, reduction: str = "mean") -> None:
         self.reduction = reduction
 
@@ -93,7 +89,6 @@ class HuberLoss(Module):
     [0.125, 2.5]
     """
 
-    @answerable
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         self.reduction, self.delta = reduction, delta
 
@@ -110,7 +105,6 @@ class SmoothL1Loss(Module):
     [0.125, 2.5]
     """
 
-    @answerable
     def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
         self.reduction, self.beta = reduction, beta
 
@@ -127,7 +121,6 @@ class BCELoss(Module):
     100.0
     """
 
-    @answerable
     def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
         self.weight, self.reduction = weight, reduction
 
@@ -144,10 +137,12 @@ class BCEWithLogitsLoss(Module):
     100.0
     """
 
-    @answerable
     def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
         self.weight, self.reduction, self.pos_weight = weight, reduction, pos_weight
 
     def forward(self, x: Any, target: Any) -> Tensor:
         """The loss of predictions against targets, reduced as ``reduction`` says."""
         return F.binary_cross_entropy_with_logits(x, target, self.weight, self.reduction, self.pos_weight)
+
+
+answering(globals())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from .. import saving
-from ..arguments import answerable, naming_keyword, naming_keywords, refuse_misfit
+from ..arguments import answering, refuse_misfit
 from ..array_conversion import asked_dtype
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
 from ..files import PathLike
@@ -37,7 +37,6 @@ class Parameter(Tensor):
     True
     """
 
-    @answerable
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True, name: str | None = None) -> None:
         super().__init__(data, dtype, requires_grad, name)
 
@@ -78,7 +77,6 @@ def watch_attributes(module: Module, conditions: Guards) -> None:
     conditions.add("{}._changes == {}", module, module._changes)
 
 
-@naming_keywords("Module", answerable)
 class Module:
     """Base of all layers: assign `Parameter` and `Module` attributes, define ``forward``, call the module.
 
@@ -118,10 +116,6 @@ class Module:
     _changes: int = 0  # how often an attribute was assigned, but for the mode
     _buffers: tuple[tuple[str, bool], ...] = ()  # names of buffers, and whether they are part of the state
     _hooks: tuple[tuple[bool, Callable[..., Any]], ...] = ()  # before ``forward`` (True) or after it (False)
-
-    def __init_subclass__(cls) -> None:
-        if "extra_repr" in vars(cls):
-            cls.extra_repr = naming_keyword(cls.extra_repr, f"{cls.__name__}.extra_repr")  # type: ignore[method-assign]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if is_of(value, Parameter) and value.name is None:
@@ -622,7 +616,6 @@ class ModuleList(Module):
     ([4, 4], 8)
     """
 
-    @answerable
     def __init__(self, modules: Iterable[Module] = ()) -> None:
         for module in modules:
             self.append(module)
@@ -660,7 +653,6 @@ class ModuleDict(Module):
     (['tags', 'words'], (2, 9))
     """
 
-    @answerable
     def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()) -> None:
         self.update(modules)
 
@@ -719,7 +711,6 @@ class Sequential(ModuleList):
     (4, 1)
     """
 
-    @answerable
     def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
         if len(modules) == 1 and isinstance(modules[0], Mapping):
             super().__init__()
@@ -733,3 +724,6 @@ class Sequential(ModuleList):
         for module in self:
             x = module(x)
         return x
+
+
+answering(globals())

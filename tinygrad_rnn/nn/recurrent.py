@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..arguments import answerable, probability, switch
+from ..arguments import answering, probability, switch
 from ..errors import ArgumentError, ShapeError
 from ..functional import stack, where
 from ..output_and_state import LayerState, Returned
@@ -38,7 +38,6 @@ class RecurrentLayers(Recurrent):
     roles: tuple[str, ...] = ("h",)
     variational_dropout = 0.0
 
-    @answerable
     def __init__(
         self,
         input_size: int,
@@ -296,7 +295,6 @@ class RNN(RecurrentLayers):
     ((7, 2, 5), (1, 2, 5))
     """
 
-    @answerable
     def __init__(
         self,
         input_size: int,
@@ -361,7 +359,6 @@ class LSTM(RecurrentLayers):
     gates = 4
     roles = ("h", "c")
 
-    @answerable
     def __init__(
         self,
         input_size: int,
@@ -427,7 +424,6 @@ class GRU(RecurrentLayers):
 
     gates = 3
 
-    @answerable
     def __init__(
         self,
         input_size: int,
@@ -465,3 +461,6 @@ class GRU(RecurrentLayers):
 
     def _cell(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
         return (gru_step(x, state[0], four(weights), **self.settings),)
+
+
+answering(globals())

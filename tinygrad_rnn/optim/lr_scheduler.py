@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..arguments import answerable, naming_keyword, naming_keywords
+from ..arguments import answering
 from ..errors import ArgumentError, DataError, GraphError
 from ..nn.cell_settings import one_of
 from ..optimizers import Optimizer
@@ -29,7 +29,6 @@ def _outside_of_compiled() -> None:
         )
 
 
-@naming_keywords("LRScheduler")
 class LRScheduler:
     """Base: the ``optimizer``, the rates it started with, and the number of steps taken; a subclass says the rate.
 
@@ -46,7 +45,6 @@ class LRScheduler:
     [0.5]
     """
 
-    @answerable
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
             raise ArgumentError(f"{type(self).__name__} schedules an optimizer, not {type(optimizer).__name__}")
@@ -116,7 +114,6 @@ class LambdaLR(LRScheduler):
     0.125
     """
 
-    @answerable
     def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float], last_epoch: int = -1) -> None:
         self.lr_lambda = lr_lambda
         super().__init__(optimizer, last_epoch)
@@ -140,7 +137,6 @@ class LinearLR(LRScheduler):
     0.75
     """
 
-    @answerable
     def __init__(
         self,
         optimizer: Optimizer,
@@ -177,7 +173,6 @@ class ConstantLR(LRScheduler):
     [0.5, 0.5, 1.0]
     """
 
-    @answerable
     def __init__(self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
         if not 0 <= factor <= 1:
             raise ArgumentError(f"ConstantLR: factor is from 0 to 1, not {factor!r}")
@@ -202,7 +197,6 @@ class StepLR(LRScheduler):
     0.5
     """
 
-    @answerable
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
         self.step_size, self.gamma = _steps("StepLR", step_size), gamma
         super().__init__(optimizer, last_epoch)
@@ -223,7 +217,6 @@ class ExponentialLR(LRScheduler):
     0.5
     """
 
-    @answerable
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
@@ -246,7 +239,6 @@ class CosineAnnealingLR(LRScheduler):
     0.5
     """
 
-    @answerable
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         self.T_max, self.eta_min = _steps("CosineAnnealingLR", T_max), eta_min
         super().__init__(optimizer, last_epoch)
@@ -273,7 +265,6 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     [1.0, 0.5, 1.0]
     """
 
-    @answerable
     def __init__(
         self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
@@ -282,7 +273,6 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self.part = 0.0  #: of the step that is under way
         super().__init__(optimizer, last_epoch)
 
-    @naming_keyword
     def step(self, epoch: float | None = None) -> None:
         """Count one step, or go to ``epoch``, which may be within one: ``epoch + batch / batches``, say."""
         _outside_of_compiled()
@@ -313,7 +303,6 @@ class MultiStepLR(LRScheduler):
     0.5
     """
 
-    @answerable
     def __init__(
         self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
@@ -341,7 +330,6 @@ class SequentialLR(LRScheduler):
     [0.25, 0.375, 0.5, 0.25, 0.125]
     """
 
-    @answerable
     def __init__(
         self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int], last_epoch: int = -1
     ) -> None:
@@ -393,7 +381,6 @@ class OneCycleLR(LRScheduler):
     (0.25, 0.95)
     """
 
-    @answerable
     def __init__(
         self,
         optimizer: Optimizer,
@@ -480,7 +467,6 @@ class ReduceLROnPlateau(LRScheduler):
     0.5
     """
 
-    @answerable
     def __init__(
         self,
         optimizer: Optimizer,
@@ -506,7 +492,6 @@ class ReduceLROnPlateau(LRScheduler):
     def _set(self) -> None:
         """The rates are the optimizer's own, until they are reduced."""
 
-    @naming_keyword
     def step(self, metrics: float) -> None:  # type: ignore[override]
         """Judge one value of what is watched. Raises `GraphError` while a function is compiled."""
         _outside_of_compiled()
@@ -550,3 +535,6 @@ def _steps(name: str, value: int) -> int:
     if type(value) is not int or value < 1:
         raise ArgumentError(f"{name}: a number of steps is a positive integer, not {value!r}")
     return value
+
+
+answering(globals())

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from ..arguments import answerable
+from ..arguments import answering
 from ..errors import ArgumentError
 from ..functional import where
 from ..nn import Module
@@ -20,7 +20,6 @@ from ..tensors import Tensor
 Average = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-@answerable
 def get_ema_avg_fn(decay: float = 0.999) -> Average:
     """``decay * average + (1 - decay) * parameter``: an exponential moving average.
 
@@ -61,7 +60,6 @@ class AveragedModel(Module):
 
     n_averaged: Tensor
 
-    @answerable
     def __init__(
         self,
         model: Module,
@@ -100,3 +98,6 @@ class AveragedModel(Module):
                 else:
                     held.copy_(buffer)
             self.n_averaged.copy_(self.n_averaged + 1)
+
+
+answering(globals())

@@ -126,7 +126,6 @@ class Primitive:
     #: computes the result from arrays: by the kernel where that pays, else by the reference
     forward: Callable[..., Any] = field(init=False)
 
-    @answerable
     def __post_init__(self) -> None:
         texts_and_functions(self, "name symbol", "shape reference", "check accumulate along subscripts dtype kink")
         rules = list(enumerate(self.vjp)) if isinstance(self.vjp, tuple) else [(-1, self.vjp)]
@@ -254,6 +253,9 @@ class Primitive:
             if isinstance(operand, Recorded):
                 return operand._record(self, operands, attrs)
         return self.forward(*operands, **attrs)
+
+
+Primitive.__init__ = answerable(Primitive.__init__)  # type: ignore[method-assign]
 
 
 class Unlisted(Primitive):

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.arguments import answerable, naming_keywords
+from tinygrad_rnn.arguments import answering_methods
 from tinygrad_rnn.bptt import carried_state
 from tinygrad_rnn.bptt.recording import Trace
 from tinygrad_rnn.graph import Ref
@@ -21,7 +21,7 @@ from . import session_data
 from .node_names import Names
 
 
-@naming_keywords("Session", answerable)
+@answering_methods("Session")
 class Cursor:
     """A movable position in a `Trace`."""
 

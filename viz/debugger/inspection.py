@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.arguments import answerable, naming_keywords, number
+from tinygrad_rnn.arguments import answering_methods, number
 from tinygrad_rnn.bptt import carried_state, ledger, local_rule
 from tinygrad_rnn.bptt.recording import Array, Trace
 from tinygrad_rnn.bptt.statistics import measure, ratio
@@ -23,7 +23,7 @@ from . import nonfinite, rule_formulas, session_data, step_sentences
 from .cursor import Cursor
 
 
-@naming_keywords("Session", answerable)
+@answering_methods("Session")
 class Inspection(Cursor):
     """Looks at a `Trace` from a movable position.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from tinygrad_rnn.arguments import answerable, naming_keywords
+from tinygrad_rnn.arguments import answering_methods
 from tinygrad_rnn.files import PathLike
 
 from .inspection import Inspection
@@ -20,7 +20,7 @@ class Views(Protocol):
     def terminal(self, session: Inspection, commands: Iterable[str]) -> None: ...
 
 
-@naming_keywords("Session", answerable)
+@answering_methods("Session")
 class Session(Inspection):
     """Looks at a `Trace` from a movable position, and shows what it sees; `viz.debug` makes it.
 

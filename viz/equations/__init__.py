@@ -26,8 +26,8 @@ from .naming import Known
 __all__ = ["Derivation", "Equation", "derive"]
 
 
-@answerable
 @collector_paused()
+@answerable
 def derive(
     loss: tg.Tensor,
     wrt: tg.Tensor | str | Iterable[tg.Tensor | str] | None = None,

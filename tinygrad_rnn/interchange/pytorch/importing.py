@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...arguments import naming_keyword
+from ...arguments import answerable
 from ...errors import DTypeError, GraphError
 from ...graph import Ref
 from ...nn.module import Parameter
@@ -29,7 +29,7 @@ from .recorder import CallRecorder, Mode, array_of  # noqa: E402
 from .rows import rows_seen  # noqa: E402
 
 
-@naming_keyword
+@answerable
 def from_torch(function: Callable[..., Any], args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Imported:
     """A PyTorch module, or a function that calls some, as a module of ours.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...arguments import naming_keyword
+from ...arguments import answerable
 from ...errors import ArgumentError, DataError
 from ...files import PathLike, as_path
 from ...nn.activations import OF_GRU, OF_LSTM
@@ -30,7 +30,7 @@ _KINDS: dict[str, type[RecurrentLayers]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU
 _CHOSEN = ("activations", "nonlinearity", "clip", "coupled")
 
 
-@naming_keyword
+@answerable
 def load_weights(
     layer: RecurrentLayers, source: Any, dialect: str | None = None, *, prefix: str | Sequence[str] | None = None
 ) -> Dialect:
@@ -75,7 +75,7 @@ def load_weights(
     return chosen
 
 
-@naming_keyword
+@answerable
 def save_weights(layer: RecurrentLayers, dialect: str, path: PathLike | None = None) -> Any:
     """The weights of ``layer`` as another library, ``dialect``, stores them: arrays by name.
 

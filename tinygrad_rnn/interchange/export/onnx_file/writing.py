@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ....arguments import misfit, naming_keyword, positional
+from ....arguments import answerable, misfit, positional
 from ....compiler.returned_values import Output
 from ....errors import ArgumentError, DTypeError, GraphError, UnsupportedError
 from ....files import write_atomically
@@ -33,7 +33,7 @@ _OF_NUMBERS = family("sum max cumsum argmax") | (TOGETHER | COMPARISONS) - famil
 _GIVE_THEIR_OWN = _OF_NUMBERS - COMPARISONS
 
 
-@naming_keyword
+@answerable
 def to_onnx(
     function: Callable[..., Any],
     args: Any,

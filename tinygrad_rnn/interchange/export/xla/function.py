@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ....arguments import misfit, naming_keyword, positional
+from ....arguments import answerable, misfit, positional
 from ....compiler.returned_values import Output
 from ....compiler.tracing import TracedProgram
 from ....errors import ArgumentError, DTypeError, GraphError, ShapeError, UnsupportedError
@@ -28,7 +28,7 @@ GRADIENTS = "gradients"
 PRECISIONS = (None, "float32", "bfloat16")
 
 
-@naming_keyword
+@answerable
 def to_jax(function: Callable[..., Any], *example: Any, dtype: str | None = None, donate: bool = False) -> Any:
     """``function``, or a module, as a pure function of JAX: ``(fn, parameters)``, ``fn(parameters, *args) -> result``.
 
