@@ -466,6 +466,14 @@ def _opened(path):
 
 
 WHEN, OPEN = "today", open(os.devnull)  # noqa: SIM115  open when the function is compiled
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _close():
+    yield
+    OPEN.close()
+
+
 WORLD = {
     "time": (lambda path: time.time(), "clock is read"),
     "perf_counter": (lambda path: time.perf_counter_ns(), "clock is read"),
@@ -584,6 +592,24 @@ def test_a_gradient_that_was_used_outlives_its_program_and_looking_at_what_ran()
     del step
     gc.collect()
     np.testing.assert_allclose(w.grad.numpy(), np.array([2.0, 4.0]) * 3 / 20**0.5, rtol=1e-6)
+
+
+def test_looking_at_what_ran_leaves_the_gradient_of_before_the_update():
+    w = tg.nn.Parameter([1.0])
+    optimizer = tg.optim.SGD([w], lr=0.25)
+
+    @tg.compile
+    def step(x):
+        loss = (w * x).square().sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step(tg.ones(1))
+    for _ in range(2):  # a gradient that was not asked for yet, and one that was
+        step.explain()  # runs its instructions again, on the weight as it is now
+        assert (w.grad.tolist(), w.tolist()) == ([2.0], [0.5])
 
 
 def test_a_gradient_that_a_failed_call_wrote_over_is_named():

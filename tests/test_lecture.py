@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 import tinygrad_rnn as tg
 from tinygrad_rnn.cli import main
 from viz.lecture import TOPICS, Topic, Translation, build, figure
+from viz.lecture.programs import Runner
 from viz.mathml import mathml
 
 CHEAP = [topic for topic in TOPICS if topic.program in ("recurrence.py", "bptt.py")]
@@ -153,13 +155,35 @@ def test_a_program_that_fails_is_one_line(tmp_path, monkeypatch):
 
 
 def test_a_program_that_takes_too_long_is_ended(tmp_path, monkeypatch):
-    (tmp_path / "slow.py").write_text("import time\ntime.sleep(60)")
-    (tmp_path / "next.py").write_text("print('done')")
-    monkeypatch.setattr("viz.lecture.building.EXAMPLES", tmp_path)
-    monkeypatch.setattr("viz.lecture.programs.SECONDS", 3)  # the first of them imports
-    topics = [Topic("part", name, f"{name}.py", ("text",)) for name in ("next", "next", "slow", "slow")]
-    assert build(tmp_path / "out", topics) == ["slow: took longer than 3 s"] * 2
-    assert '<pre class="printed">done</pre>' in (tmp_path / "out" / "index.html").read_text()
+    asleep = tmp_path / "asleep"
+
+    class Timer(threading.Thread):
+        """Its time is up when the program sleeps."""
+
+        def __init__(self, seconds, end):
+            super().__init__()
+            self.end, self.cancelled = end, threading.Event()
+
+        def run(self):
+            while not self.cancelled.wait(0.01):
+                if asleep.exists():
+                    asleep.unlink()
+                    self.end()
+
+        def cancel(self):
+            self.cancelled.set()
+
+    monkeypatch.setattr("viz.lecture.programs.Timer", Timer)
+    slow, quick = tmp_path / "slow.py", tmp_path / "quick.py"
+    slow.write_text(f"import pathlib, time\npathlib.Path({str(asleep)!r}).touch()\ntime.sleep(600)")
+    quick.write_text("print('done')")
+    folders = {program: tmp_path / program.stem for program in (slow, quick)}
+    for folder in folders.values():
+        folder.mkdir()
+    runner = Runner()
+    found = [runner.run(program, folders[program]) for program in (quick, slow, slow, quick)]
+    runner.close()
+    assert found == [("done\n", ""), *[("", "took longer than 600 s")] * 2, ("done\n", "")]
 
 
 def test_where_nothing_forks_a_process_runs_one_program(tmp_path):
