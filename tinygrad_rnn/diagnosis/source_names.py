@@ -1,16 +1,18 @@
-"""Names for what a program gives none: constants by their text in the program, values of a comprehension one by one."""
+"""What the user's source says of values: the variables that they are put into, and the texts of what operators read.
+
+An instruction knows the place of its expression in the file; the file's syntax tree says what stands around it.
+"""
 
 from __future__ import annotations
 
-import dis
+import ast
 import linecache
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from itertools import pairwise
+from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
 from types import CodeType
-from typing import Any
+from typing import NamedTuple
 
 from ..tensors import Tensor
 from .student_names import LONGEST
@@ -18,80 +20,175 @@ from .student_names import LONGEST
 _TWICE = r"\((?:[^()]|\([^()]*\))*\)"
 #: of an array that is made a tensor in place, also by a function of the program, the array is meant
 MADE = re.compile(rf"(?:\w+\.)?(?:tensor|as_tensor|asarray|array)\((.*)\)|\w+\(((?:[^()]|{_TWICE})*)\)")
-COMPREHENSIONS = ("<genexpr>", "<listcomp>")
+
+Computation = ast.expr | ast.AugAssign
+LISTS = ast.Tuple | ast.List
 
 
-def constants(tensors: Mapping[int, Tensor], places: Mapping[int, Any]) -> Iterator[tuple[int, str]]:
-    """Serial numbers of constants that operators read, and what stands for them in the program: ``m``, ``1 - m``."""
-    for serial, (code, instruction) in places.items():
-        operands = tensors[serial].operands
-        for x, text in zip(operands, operand_texts(code, instruction), strict=False):
-            if isinstance(x, Tensor) and x.op is None and not x.requires_grad and len(operands) == 2 and text:
-                yield x.serial, text
+class Expression(NamedTuple):
+    """Where a value was computed: the function, and lines and columns of the expression in its file."""
+
+    code: CodeType
+    line: int
+    last_line: int
+    column: int
+    end: int
+
+    @classmethod
+    def at(cls, code: CodeType, instruction: int) -> Expression:
+        """What an instruction computes; where Python kept no columns, the instruction stands for them."""
+        line, last_line, column, end = _positions(code)[instruction // 2]
+        if line is None or last_line is None or column is None or end is None:
+            return cls(code, line or 0, -1, instruction, instruction)
+        return cls(code, line, last_line, column, end)
 
 
-@lru_cache(maxsize=1024)
-def operand_texts(code: CodeType, at: int) -> tuple[str, ...]:
-    """The texts of both operands of the operator at an instruction; () if it is none, or its text is not known."""
-    lines = list(dis.get_instructions(code))
-    position = next((k for k, line in enumerate(lines) if line.offset == at), 0)
-    if not lines[position].opname.startswith("BINARY_OP"):
-        return ()
-    depth, start = 0, position
-    for k in range(position - 1, -1, -1):  # back to where only the left operand lies on the stack
-        if lines[k].opcode in dis.hasjrel or lines[k].opcode in dis.hasjabs:
+@lru_cache(maxsize=256)
+def _positions(code: CodeType) -> list[tuple[int | None, int | None, int | None, int | None]]:
+    return list(code.co_positions())
+
+
+class Program:
+    """The text of a file and its syntax tree: the expressions by place, and what each belongs to."""
+
+    def __init__(self, text: str) -> None:
+        try:
+            tree = ast.parse(text)
+        except SyntaxError:  # a notebook's cell with a command
+            tree = ast.Module([], [])
+        self._lines = [line.encode() for line in text.splitlines()]
+        self.parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+        found = [node for node in self.parents if isinstance(node, Computation)]
+        self._by_place = {(n.lineno, n.end_lineno, n.col_offset, n.end_col_offset): n for n in reversed(found)}
+        # an instruction that calls a method begins at the method's name, if that is on a line of its own
+        self._by_end = {(n.end_lineno, n.end_col_offset): n for n in reversed(found) if isinstance(n, ast.Call)}
+        calls = [n for n in found if isinstance(n, ast.Call) and self._targets(n)]
+        self._named_calls = sorted(calls, key=lambda n: (n.end_lineno, n.end_col_offset), reverse=True)
+
+    def computation(self, place: Expression) -> Computation | None:
+        """The expression, or the augmented assignment, at a place."""
+        return self._by_place.get(place[1:]) or self._by_end.get((place.last_line, place.end))
+
+    def _targets(self, node: Computation) -> list[ast.expr]:
+        parent = self.parents[node]
+        if isinstance(parent, ast.Assign) and node is parent.value:
+            return parent.targets
+        if isinstance(parent, (ast.AnnAssign, ast.NamedExpr)) and node is parent.value:
+            return [parent.target]
+        return []
+
+    def variables(self, node: Computation) -> list[str | None]:
+        """The variables that a value, or the several that it consists of, are put into."""
+        each = self._targets(node)
+        several = next((target.elts for target in each if isinstance(target, LISTS)), each[:1])
+        return [x.id if isinstance(x, ast.Name) and x.id != "_" else None for x in several]
+
+    def variable(self, node: Computation) -> str | None:
+        """The variable that a value is put into, also as one of several (``i, f = g(a), g(b)``)."""
+        parent = self.parents[node]
+        if isinstance(node, ast.AugAssign):
+            return node.target.id if isinstance(node.target, ast.Name) else None
+        if isinstance(parent, ast.IfExp) and node is not parent.test:
+            return self.variable(parent)
+        if isinstance(parent, LISTS):
+            names = self.variables(parent)
+            return names[parent.elts.index(node)] if len(names) == len(parent.elts) else None
+        return next(iter(self.variables(node)), None)
+
+    def unpacked(self, node: Computation) -> list[str | None]:
+        """The variables that the values of a comprehension are put into, each of which this expression makes."""
+        made = self.parents[node]
+        return self.variables(made) if isinstance(made, (ast.GeneratorExp, ast.ListComp)) and node is made.elt else []
+
+    def returned(self, node: Computation) -> tuple[int, int] | None:
+        """Of an expression whose value a function returns at once: its place among those returned, their number."""
+        parent = self.parents[node]
+        if isinstance(parent, ast.Return):
+            return 0, 1
+        if isinstance(parent, ast.Tuple) and isinstance(self.parents[parent], ast.Return):
+            return parent.elts.index(node), len(parent.elts)  # type: ignore[arg-type]
+        return None
+
+    def calls_before(self, node: Computation) -> list[ast.Call]:
+        """The calls of the same function whose results are put into variables, from an expression backwards."""
+        start, inside = (node.lineno, node.col_offset), self._function(node)
+        calls = (n for n in self._named_calls if (n.end_lineno or 0, n.end_col_offset or 0) <= start)
+        return [n for n in calls if self._function(n) is inside]
+
+    def _function(self, node: ast.AST) -> ast.AST | None:
+        while (above := self.parents.get(node)) and not isinstance(above, (ast.FunctionDef, ast.Lambda)):
+            node = above
+        return above
+
+    def operands(self, node: Computation) -> tuple[str, ...]:
+        """The texts of both operands of an operator, where they are short; () of anything else."""
+        if isinstance(node, ast.BinOp):
+            texts = [self._short(x) for x in (node.left, node.right)]
+        elif isinstance(node, ast.AugAssign):
+            texts = [self._short(x) for x in (node.target, node.value)]
+        else:
             return ()
-        depth += dis.stack_effect(lines[k].opcode, lines[k].arg, jump=False)
-        if depth == 1:
-            start = k
-            break
-    texts = [_text(code, lines[k]) for k in (start - 1, position - 1)]
-    return tuple(texts) if all(texts) else ()
+        return tuple(texts) if all(texts) else ()
+
+    def _short(self, node: ast.expr) -> str:
+        line = self._lines[node.lineno - 1] if node.lineno == node.end_lineno else b""
+        text = line[node.col_offset : node.end_col_offset].decode()
+        if (inner := MADE.fullmatch(text)) is not None:
+            text = inner[1] or inner[2] or text
+        if len(text) > LONGEST:
+            text = re.sub(r"\(.*\)", "(...)", text)
+        return text.replace(" - ", " − ") if len(text) <= LONGEST else ""
 
 
-def _text(code: CodeType, line: dis.Instruction) -> str:
-    """The program's text of what an instruction makes, if it is short and in one line."""
-    at = line.positions
-    if at is None or at.lineno is None or at.lineno != at.end_lineno or at.col_offset is None:
-        return ""
-    source = linecache.getline(code.co_filename, at.lineno).encode()
-    text = source[at.col_offset : at.end_col_offset].decode(errors="replace")
-    if (inner := MADE.fullmatch(text)) is not None:
-        text = inner[1] or inner[2] or text
-    if len(text) > LONGEST:
-        text = re.sub(r"\(.*\)", "(...)", text)
-    return text.replace(" - ", " − ") if len(text) <= LONGEST else ""
+_parsed = lru_cache(maxsize=32)(Program)
 
 
-def of_comprehensions(made: Sequence[tuple[int, Any]]) -> Iterator[tuple[int, str]]:
-    """Serial numbers of values that a comprehension makes, and the variables that these are unpacked into.
+def _program(filename: str) -> Program:
+    linecache.checkcache(filename)
+    return _parsed("".join(linecache.getlines(filename)))
 
-    ``made``: in the order they were made, serial numbers and places, each a code object and an instruction of it.
+
+def variables_of(made: Mapping[int, Expression]) -> dict[int, str]:
+    """By serial number, the variables that values are put into: by the expression itself, or what calls its function.
+
+    ``made``: where each value was computed, in that order.
     """
-    codes = {place[0]: None for _, place in made}
-    names = {inner: stores for code in codes for inner, stores in _unpacked(code)}
-    counts = Counter[tuple[CodeType, int]]()
-    for serial, (code, instruction) in made:
-        if code in names and instruction in _yielded(code):
-            yield serial, names[code][counts[code, instruction] % len(names[code])]
-            counts[code, instruction] += 1
+    program, found, counts = cache(_program), dict[int, str | None](), Counter[Expression]()
+    pending = list[tuple[int, CodeType, tuple[int, int]]]()  #: value, function, and which of how many it returns
+    for serial, place in made.items():
+        file = program(place.code.co_filename)
+        if (node := file.computation(place)) is None:
+            continue
+        waiting = [each for each in pending if each[1] is not place.code]
+        calls, last = (file.calls_before(node) if waiting else []), len(made)
+        for value, function, (which, count) in reversed(waiting):
+            calls = calls[which >= last :]  # else of the same call as the value after it
+            fits = [len(file.variables(x)) == count and _mentions(x, function) for x in calls]
+            if True in fits:
+                calls, last = calls[fits.index(True) :], which
+                found.setdefault(value, file.variables(calls[0])[which])
+        if waiting:
+            pending = []
+        if (item := file.returned(node)) is not None:
+            pending.append((serial, place.code, item))
+        if names := file.unpacked(node):
+            found[serial] = names[counts[place] % len(names)]
+            counts[place] += 1
+        elif name := file.variable(node):
+            found[serial] = name
+    return {serial: name for serial, name in found.items() if name}
 
 
-@lru_cache(maxsize=256)
-def _unpacked(code: CodeType) -> list[tuple[CodeType, list[str]]]:
-    """The comprehensions in a code object whose values are unpacked at once, and into which variables."""
-    lines, found = list(dis.get_instructions(code)), list[tuple[CodeType, list[str]]]()
-    for k, line in enumerate(lines):
-        if isinstance(line.argval, CodeType) and line.argval.co_name in COMPREHENSIONS:
-            unpack = next((j for j in range(k, len(lines)) if lines[j].opname.startswith(("UNPACK", "STORE"))), k)
-            stores = [x.argval for x in lines[unpack + 1 : unpack + 1 + int(lines[unpack].arg or 0)]]
-            if lines[unpack].opname == "UNPACK_SEQUENCE" and all(isinstance(name, str) for name in stores):
-                found.append((line.argval, stores))
-    return found
+def _mentions(call: ast.Call, function: CodeType) -> bool:
+    return any(function.co_name in (getattr(n, "id", None), getattr(n, "attr", None)) for n in ast.walk(call))
 
 
-@lru_cache(maxsize=256)
-def _yielded(code: CodeType) -> set[int]:
-    """The instructions of a comprehension that make its values."""
-    lines = list(dis.get_instructions(code))
-    return {a.offset for a, b in pairwise(lines) if b.opname in ("YIELD_VALUE", "LIST_APPEND")}
+def constants(tensors: Mapping[int, Tensor], made: Mapping[int, Expression]) -> Iterator[tuple[int, str]]:
+    """Serial numbers of constants that operators read, and what stands for them in the program: ``m``, ``1 - m``."""
+    program = cache(_program)
+    for serial, place in made.items():
+        file, operands = program(place.code.co_filename), tensors[serial].operands
+        if len(operands) == 2 and (node := file.computation(place)) is not None:
+            for x, text in zip(operands, file.operands(node), strict=False):
+                if isinstance(x, Tensor) and x.op is None and not x.requires_grad:
+                    yield x.serial, text
