@@ -18,6 +18,8 @@ from nightly import NIGHTLY, some
 
 import tinygrad_rnn as tg
 
+pytestmark = pytest.mark.filterwarnings("ignore:diagnose. .* edits; this will take:UserWarning")  # on a busy machine
+
 #: what the sentence has to say, by what the mistake is; one of them is not found, and `docs/diagnose.md` says why
 NAMED = {
     "h gets nothing from the next step": "h receives from Whh @ h of the next step is missing",
@@ -232,7 +234,6 @@ UNNAMED = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:diagnose. .* pairs of edits; this will take:UserWarning")  # as it says by night
 @pytest.mark.parametrize("mistake", some(UNNAMED, 2, first=1), ids=lambda m: m.meaning)
 def test_what_is_no_edit_is_not_found_and_is_placed(mistake):
     given, true = mistake.gradients(), right(mistake.style)

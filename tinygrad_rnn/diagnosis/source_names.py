@@ -9,8 +9,10 @@ import ast
 import linecache
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
+from itertools import groupby
+from operator import itemgetter
 from types import CodeType
 from typing import NamedTuple
 
@@ -93,7 +95,8 @@ class Program:
         if isinstance(parent, LISTS):
             names = self.variables(parent)
             return names[parent.elts.index(node)] if len(names) == len(parent.elts) else None
-        return next(iter(self.variables(node)), None)
+        names = self.variables(node)
+        return names[0] if len(names) == 1 else None
 
     def unpacked(self, node: Computation) -> list[str | None]:
         """The variables that the values of a comprehension are put into, each of which this expression makes."""
@@ -148,15 +151,16 @@ def _program(filename: str) -> Program:
     return _parsed("".join(linecache.getlines(filename)))
 
 
-def variables_of(made: Mapping[int, Expression]) -> dict[int, str]:
+def variables_of(made: Sequence[tuple[int, Expression]]) -> dict[int, str]:
     """By serial number, the variables that values are put into: by the expression itself, or what calls its function.
 
-    ``made``: where each value was computed, in that order.
+    ``made``: where each value was computed, in that order. Of several at one place without a name for each, all belong
+    to a call of a library, which returns the last.
     """
     program, found, counts = cache(_program), dict[int, str | None](), Counter[Expression]()
     pending = list[tuple[int, CodeType, tuple[int, int]]]()  #: value, function, and which of how many it returns
-    for serial, place in made.items():
-        file = program(place.code.co_filename)
+    for place, run in groupby(made, key=itemgetter(1)):
+        serials, file = [serial for serial, _ in run], program(place.code.co_filename)
         if (node := file.computation(place)) is None:
             continue
         waiting = [each for each in pending if each[1] is not place.code]
@@ -170,12 +174,15 @@ def variables_of(made: Mapping[int, Expression]) -> dict[int, str]:
         if waiting:
             pending = []
         if (item := file.returned(node)) is not None:
-            pending.append((serial, place.code, item))
-        if names := file.unpacked(node):
-            found[serial] = names[counts[place] % len(names)]
+            pending.append((serials[-1], place.code, item))
+        names = file.unpacked(node) or (file.variables(node) if isinstance(node, ast.expr) else [])
+        if name := file.variable(node):
+            found[serials[-1]] = name
+        elif len(serials) == len(names):
+            found |= zip(serials, names, strict=True)
+        elif file.unpacked(node):
+            found[serials[-1]] = names[counts[place] % len(names)]
             counts[place] += 1
-        elif name := file.variable(node):
-            found[serial] = name
     return {serial: name for serial, name in found.items() if name}
 
 

@@ -16,14 +16,10 @@ from .source_names import Expression, variables_of
 
 def variables(loss: Tensor) -> tuple[dict[int, str], dict[int, Expression]]:
     """Two maps by serial number of the loss's tensors: the variable that each is put into, and where it was made."""
-    tensors = recorded(loss)
-    made = [(serial, tensors[serial]._made_at) for serial in sorted(tensors)]
-    places = {
-        serial: Expression.at(*place)
-        for (serial, place), (_, after) in pairwise([*made, (0, None)])
-        if place is not None and isinstance(place[0], CodeType) and place != after  # of one call's values, the last
-    }
-    return variables_of(places), places
+    places = ((serial, x._made_at) for serial, x in sorted(recorded(loss).items()))
+    made = [(i, Expression.at(*p)) for i, p in places if p is not None and isinstance(p[0], CodeType)]
+    last = (each for each, after in pairwise([*made, (0, None)]) if each[1] != after[1])  # of one call's values
+    return variables_of(made), dict(last)  # type: ignore[arg-type]
 
 
 def with_variables(graph: Graph, said: Graph, names: Mapping[int, str]) -> Graph:
