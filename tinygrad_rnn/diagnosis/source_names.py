@@ -1,4 +1,4 @@
-"""What the user's source says of values: the variables that they are put into, and the texts of what operators read.
+"""Names from the user's source: the variables that values are put into, and the texts of what operators read.
 
 An instruction knows the place of its expression in the file; the file's syntax tree says what stands around it.
 """
@@ -28,7 +28,7 @@ LISTS = ast.Tuple | ast.List
 
 
 class Expression(NamedTuple):
-    """Where a value was computed: the function, and lines and columns of the expression in its file."""
+    """The place where a value was computed: the function, and lines and columns of the expression in its file."""
 
     code: CodeType
     line: int
@@ -38,7 +38,7 @@ class Expression(NamedTuple):
 
     @classmethod
     def at(cls, code: CodeType, instruction: int) -> Expression:
-        """What an instruction computes; where Python kept no columns, the instruction stands for them."""
+        """The expression of an instruction; where Python kept no columns, the instruction stands for them."""
         line, last_line, column, end = _positions(code)[instruction // 2]
         if line is None or last_line is None or column is None or end is None:
             return cls(code, line or 0, -1, instruction, instruction)
