@@ -152,7 +152,7 @@ def _program(filename: str) -> Program:
 
 
 def variables_of(made: Sequence[tuple[int, Expression]]) -> dict[int, str]:
-    """By serial number, the variables that values are put into: by the expression itself, or by a call of its function.
+    """The variables that values are put into, by their serial numbers: by the expression, or a call of its function.
 
     ``made``: where each value was computed, in that order. Of several at one place without a name for each, all belong
     to a call of a library, which returns the last.
