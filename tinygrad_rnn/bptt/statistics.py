@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,6 @@ class Measure:
     def finite(self) -> bool:
         """Whether every element is a finite number."""
         return not self.infinite and not self.nan
-
-    def data(self) -> dict[str, Any]:
-        """As JSON-able data; what JSON has no number for is text."""
-        return {key: plain(value) for key, value in asdict(self).items()}
 
 
 def measure(array: Array) -> Measure:

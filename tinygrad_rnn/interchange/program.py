@@ -20,6 +20,7 @@ from ..graph import Ref
 from ..nn.module import Module, Parameter
 from ..primitives.record import Primitive
 from ..recorded_value import made_from
+from ..scopes import scope
 from ..source_line import Foreign, Place
 from ..tensors import Literal, Tensor, as_tensor, from_array
 from ..thread_state import Scope, current
@@ -276,6 +277,11 @@ def assign(module: Module, name: str, parameter: Parameter) -> str:
         last += "_"
     setattr(module, last, parameter)
     return ".".join((*taken, last))
+
+
+def a_round(step: int) -> scope:
+    """A time step of a foreign loop, unless a loop around it counts them already."""
+    return scope(step=step if current.scope.step is None else None)
 
 
 def place_at(place: Place | None, made: Iterable[Any], first: int) -> None:

@@ -271,11 +271,8 @@ class RecurrentLayers(Recurrent):
 
     def extra_repr(self) -> str:
         """The settings that the module's repr shows."""
-        flags = [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
-        flags += [name for name in ("batch_first", "bidirectional") if getattr(self, name)]
-        flags += [f"dropout={self.dropout}"] if self.dropout else []
-        flags += [f"proj_size={self.proj_size}"] if self.proj_size else []
-        return ", ".join([str(self.input_size), str(self.hidden_size), *flags])
+        projected = f"proj_size={self.proj_size}" if self.proj_size else ""
+        return ", ".join(filter(None, [str(self.input_size), str(self.hidden_size), super().extra_repr(), projected]))
 
 
 class RNN(RecurrentLayers):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.bptt.recording import Array
-from tinygrad_rnn.bptt.statistics import Measure, listed, plain
+from tinygrad_rnn.bptt.statistics import listed, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,6 @@ class Origin:
 
 def data(value: Any, elements: int = 64) -> Any:
     """``value`` as JSON-able data: arrays longer than ``elements`` become their shape and their first elements."""
-    if isinstance(value, Measure):
-        return value.data()
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: data(getattr(value, f.name), elements) for f in fields(value)}
     if isinstance(value, np.ndarray):

@@ -45,3 +45,8 @@ def modules(function: Any) -> Iterator[tuple[str, Module]]:
     found = {name: value for name, value in variables(function) if isinstance(value, Module)}
     for name, module in found.items():
         yield ("" if len(found) == 1 else name), module
+
+
+def is_array(x: Any) -> bool:
+    """Whether an argument is an array, of whichever library."""
+    return hasattr(x, "dtype") and hasattr(x, "shape")

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from ...errors import DataError, GraphError, TinygradError, UnsupportedError
-from ...scopes import placed, scope
+from ...scopes import placed
 from ...source_line import Foreign
 from ...tensors import Tensor, as_tensor, serials
 from ...thread_state import current
@@ -105,10 +105,6 @@ class Run:
         outer = current.scope
         with placed(outer._replace(path=(*outer.path, *names), step=outer.step if step is None else step)):
             yield
-
-    def round(self, step: int) -> scope:
-        """A time step, unless a loop around this one counts them already."""
-        return scope(step=step if current.scope.step is None else None)
 
     def tensor(self, x: Any) -> Tensor:
         """A value as a tensor of ours."""

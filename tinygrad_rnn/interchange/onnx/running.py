@@ -18,12 +18,12 @@ import numpy as np
 
 from ...errors import DataError, GraphError, TinygradError
 from ...optional_packages import framework
-from ...scopes import placed, scope
+from ...scopes import placed
 from ...source_line import Foreign, installed
 from ...tensors import Tensor, serials
 from ...thread_state import current
 from ..framework_types import as_supported
-from ..program import FOLLOWS_VALUES, place_at
+from ..program import FOLLOWS_VALUES, a_round, place_at
 from .constant_folding import Constant, aside
 from .operators import TABLE, TAKE_SEQUENCES
 from .reading import array_of, numpy_dtype
@@ -146,17 +146,13 @@ class Node:
         inner.update(zip(graph.inputs, arguments, strict=True))
         return graph.run(ChainMap(inner, self._values))
 
-    def round(self, step: int) -> scope:
-        """A time step, unless a loop around this one counts them already."""
-        return scope(step=step if current.scope.step is None else None)
-
     @contextmanager
     def named_round(self, step: int) -> Iterator[None]:
         """A time step of a layer that has this node's name; in another loop's step it is part of that one's cell."""
         if current.scope.step is not None:
             yield
             return
-        with self.scope(), self.round(step):
+        with self.scope(), a_round(step):
             yield
 
     @contextmanager

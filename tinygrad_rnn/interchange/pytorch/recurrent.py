@@ -165,20 +165,22 @@ def _packed(call: Call, x: Tensor, lengths: Any, batch_first: bool = False) -> A
     """The rows that are there, step after step."""
     sizes = call.out[1].numpy()
     call.recorder.note("lengths of packed sequences stay as they were")
+    return x[_places(sizes, batch_first)], constant(sizes)
+
+
+def _places(sizes: Any, batch_first: bool) -> tuple[Any, Any]:
+    """The indices of packed rows in a padded batch: of step t the first ``sizes[t]``."""
     rows = np.concatenate([np.arange(n) for n in sizes])
     times = np.repeat(np.arange(len(sizes)), sizes)
-    return x[(rows, times) if batch_first else (times, rows)], constant(sizes)
+    return (rows, times) if batch_first else (times, rows)
 
 
 @handles("_pad_packed_sequence")
 def _padded(call: Call, data: Tensor, batch_sizes: Any, *_args: Any, **_kwargs: Any) -> Any:
     """The rows put back where they were, and padding around them."""
     padded, lengths = call.out
-    sizes = call.args[1].numpy()
     batch_first, value = [*_args, *_kwargs.values()][:2]
-    rows = np.concatenate([np.arange(n) for n in sizes])
-    times = np.repeat(np.arange(len(sizes)), sizes)
-    index = (rows, times) if batch_first else (times, rows)
+    index = _places(call.args[1].numpy(), batch_first)
     put = P.scatter(data, index=index, shape=tuple(padded.shape))
     if value:
         filling = np.full(padded.shape, value, data.dtype)

@@ -12,6 +12,7 @@ import base64
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ class Arrays:
         corner = kept.reshape(math.prod(kept.shape[:-1]), kept.shape[-1]) if kept.ndim > 2 else np.atleast_1d(kept)
         corner = corner[: self.side, : self.side] if corner.ndim == 2 else corner[: self.side**2]
         raw = corner.tobytes()
-        whole = None if corner.size == kept.size else [plain(x) for x in measure(kept).data().values()]
+        whole = None if corner.size == kept.size else [plain(x) for x in astuple(measure(kept))]
         key = raw, kept.dtype, kept.shape, str(whole)
         if key not in self._known:
             self._known[key] = len(self.entries)

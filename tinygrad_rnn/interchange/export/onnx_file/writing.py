@@ -17,7 +17,7 @@ from ....optional_packages import framework
 from ....primitives.record import Primitive
 from ....recurrence.scan import mapped
 from ....tensors import Tensor, as_tensor, from_array
-from ..names import Names
+from ..names import Names, is_array
 from ..recorder import Body, cut, drawn, gradient, loop, own, part
 from ..registry import COMPARISONS, TOGETHER, family, no_rule, unknown_leaf
 from .recording import OnnxRecording, layer
@@ -68,7 +68,7 @@ def to_onnx(
     if not callable(function):
         raise DTypeError(f"to_onnx takes a function or a module, not {type(function).__name__}")
     given = tuple(args) if isinstance(args, tuple) or _lists_arguments(function, args) else (args,)
-    given = tuple(mapped(lambda x: as_tensor(x).detach() if _is_array(x) else x, each) for each in given)
+    given = tuple(mapped(lambda x: as_tensor(x).detach() if is_array(x) else x, each) for each in given)
     if dynamic_axes:
         from .free_sizes import freed
 
@@ -87,7 +87,7 @@ def to_onnx(
 
 def _lists_arguments(function: Callable[..., Any], args: Any) -> bool:
     """Whether a list is the arguments, not one of them: it holds arrays or nothing, and the function takes so many."""
-    arrays = isinstance(args, list) and (not args or any(map(_is_array, args)))
+    arrays = isinstance(args, list) and (not args or any(map(is_array, args)))
     return arrays and not misfit(function, args)
 
 
@@ -153,10 +153,6 @@ def _resized(
         return from_array(np.broadcast_to(np.zeros((), x.dtype), shape))
 
     return tuple(mapped(resized, each) for each in given)
-
-
-def _is_array(x: Any) -> bool:
-    return hasattr(x, "dtype") and hasattr(x, "shape")
 
 
 def _parameter_names(function: Any, count: int) -> list[str]:

@@ -18,7 +18,7 @@ from ....optim import SGD, Adam, Optimizer
 from ....recurrence.scan import mapped
 from ....settings import no_grad
 from ....tensors import Array, Tensor, from_array
-from ..names import Names
+from ..names import Names, is_array
 from ..recorder import Recording, drawn, walk
 from .rules import jax, jnp
 from .running import Setting, run
@@ -98,7 +98,8 @@ class JaxProgram:
         self._draws = self._writes = False
         self._later: dict[tuple[str, str], Tensor] = {}  # entries that an optimizer's first step makes, and whose
         self._gradients: dict[str, Tensor] = {}  # by name, the tensors whose ``.grad`` goes from call to call
-        self._confirmations: list[tuple[Callable[..., None], int]] = []
+        #: raises what the function raises of values that it looks at, such as a loss that is not finite
+        self.confirm: Callable[[Sequence[Any]], None]
         if example or not isinstance(function, Module):
             trace = self._recorded(example)[0]
             self._learn(trace)
@@ -140,7 +141,7 @@ class JaxProgram:
             if x._gradient() is not None or left.get(x.serial) is not None:
                 self._gradients[self._names.enter(x.name or "unnamed", x)] = x
         self._begin(trace)
-        self._writes, self._confirmations = bool(trace.assignments or self._gradients), trace.confirmations
+        self._writes, self.confirm = bool(trace.assignments or self._gradients), trace.confirm
         self._draws = any(node.op is drawn for node in walk(trace.graph))
         if trace.live:
             raise UnsupportedError(
@@ -274,7 +275,7 @@ class JaxProgram:
             )
         given: list[Any] = []
         for x in args:
-            mapped(lambda leaf: given.append(leaf) if _is_array(leaf) else None, x)
+            mapped(lambda leaf: given.append(leaf) if is_array(leaf) else None, x)
         leaves, place = self._leaves(trace, state, given)
         setting = Setting(self._half, state["key"] if self._writes and "key" in state else None)
         returned, looked, assigned = trace.parted(run(trace.graph, leaves, setting))
@@ -299,13 +300,6 @@ class JaxProgram:
             for kind, held in new.items()
         }
         return kept, result, list(looked)
-
-    def confirm(self, looked: Sequence[Any]) -> None:
-        """Raise what the function raises of values that it looks at, such as a loss that is not finite."""
-        at = 0
-        for check, count in self._confirmations:
-            check(*looked[at : at + count])
-            at += count
 
     def _leaves(
         self, trace: TracedProgram, state: Any, given: Sequence[Any]
@@ -440,13 +434,9 @@ def rates(optimizer: Optimizer, step: Any, group: Mapping[str, Any]) -> tuple[An
     return optimizer._rates(step, group)
 
 
-def _is_array(x: Any) -> bool:
-    return hasattr(x, "dtype") and hasattr(x, "shape")
-
-
 def _stand_in(x: Any) -> Any:
     """A tensor of the shape and dtype of an array, without its numbers; what is no array stays."""
-    if not _is_array(x):
+    if not is_array(x):
         return x
     if isinstance(x, Tensor) and x.requires_grad:
         raise GraphError(f"to_jax: the argument {x._described()} requires a gradient; differentiate fn with jax.grad")

@@ -12,6 +12,7 @@ import numpy as np
 
 from ....optional_packages import framework
 from ....primitives.record import Primitive, normalize_axis
+from ....words import words
 from ..registry import registering
 
 jax = framework("jax", "jax")
@@ -74,36 +75,21 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
     return y if bias is None else y + bias
 
 
+#: those that JAX calls as we do
+_ALIKE = words(
+    "abs add cos equal exp floor_divide greater greater_equal less less_equal log matmul maximum minimum not_equal "
+    "sign sin sqrt tanh"
+)
 _RULES: dict[str, Rule] = {
-    "add": jnp.add,
+    **{name: getattr(jnp, name) for name in _ALIKE},
+    **{name: getattr(jax.nn, name) for name in words("relu sigmoid softplus")},
     "sub": jnp.subtract,
     "mul": jnp.multiply,
     "div": jnp.divide,
-    "floor_divide": jnp.floor_divide,
     "neg": jnp.negative,
-    "exp": jnp.exp,
-    "log": jnp.log,
-    "sqrt": jnp.sqrt,
-    "sin": jnp.sin,
-    "cos": jnp.cos,
-    "tanh": jnp.tanh,
     "erf": jax.scipy.special.erf,
     "erfc": jax.scipy.special.erfc,
-    "sigmoid": jax.nn.sigmoid,
-    "softplus": jax.nn.softplus,
-    "relu": jax.nn.relu,
-    "abs": jnp.abs,
-    "sign": jnp.sign,
     "pow": _power,
-    "maximum": jnp.maximum,
-    "minimum": jnp.minimum,
-    "greater": jnp.greater,
-    "greater_equal": jnp.greater_equal,
-    "less": jnp.less,
-    "less_equal": jnp.less_equal,
-    "equal": jnp.equal,
-    "not_equal": jnp.not_equal,
-    "matmul": jnp.matmul,
     "linear": _linear,
     "cross_entropy": _cross_entropy,
     "scatter": _scatter,

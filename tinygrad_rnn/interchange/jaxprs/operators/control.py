@@ -10,6 +10,7 @@ from .... import functional as T
 from ....errors import DataError
 from ....tensors import Tensor
 from ....thread_state import current
+from ...program import a_round
 from ..conversion import Spread, raw
 from .table import calls
 
@@ -45,7 +46,7 @@ def _while(run: Run, eqn: Any, inputs: list[Any]) -> list[Any]:
         (going,) = run.jaxpr(p["cond_jaxpr"], (), [*of_condition, *carry])
         if not bool(np.asarray(raw(going))):
             return carry
-        with run.round(t):
+        with a_round(t):
             carry = run.jaxpr(p["body_jaxpr"], (), [*of_body, *carry])
             _labelled(carry)
     raise DataError(f"a while loop (at {run.place}) has not ended after {MOST_ROUNDS} rounds")
@@ -69,7 +70,7 @@ def _scan(run: Run, eqn: Any, inputs: list[Any]) -> list[Any]:
     data = counts and not _scans_weights(inner, of_consts, of_carry, xs)
     collected: list[list[Any]] = []
     for t in reversed(steps) if p["reverse"] else steps:
-        with run.round(t):
+        with a_round(t):
             now = [x[t] for x in xs]
             for x in now:
                 if data and isinstance(x, Tensor) and x.dtype.kind == "f":

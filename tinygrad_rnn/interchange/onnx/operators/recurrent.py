@@ -16,6 +16,7 @@ from ....nn.cells import gru_step, labelled, lstm_step, rnn_step, zero_state
 from ....scopes import scope
 from ....tensors import Tensor, as_tensor
 from ...composed_operators import elu, hard_sigmoid
+from ...program import a_round
 from .table import operator
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def layer(
     with node.scope():
         steps = []
         for t in range(length):
-            with node.round(t):
+            with a_round(t):
                 steps.append(labelled(x[t], "x"))
         outputs, finals = [], []
         for d in range(directions):
@@ -195,7 +196,7 @@ def _unrolled(
     outputs: list[Any] = [None] * len(xs)
     ends = None if lens is None else lens.numpy()
     for t in reversed(range(len(xs))) if back else range(len(xs)):
-        with node.round(t):
+        with a_round(t):
             after = step(xs[t], state)
             outputs[t] = after[0]
             if ends is not None and (ends <= t).any():
