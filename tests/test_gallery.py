@@ -80,3 +80,9 @@ def test_states_and_weights_that_are_two_have_two_names():
     assert "₋₁" not in viz.render(loss("skip-rnn")).dot  # a cell that moves at every other step
     notes = re.findall(r"label=\"?(W'?)\"? .*class=parameter", viz.render(loss("memory")).dot)
     assert sorted(notes) == ["W", "W'"]
+
+
+def test_a_rolled_step_of_several_parts_names_the_cell_once():
+    """What is written beside a cell into its memory is no second cell of its kind, and carries the memory."""
+    dot = viz.render(loss("memory"), rolled=True).dot
+    assert "RNN" in dot and "RNN'" not in dot and '"h′"' in dot

@@ -256,7 +256,9 @@ class _Folding:
         middle = cell.y + cell.h * (0.0 if len(kinds) == 1 else 0.15 if e.kind == "c" else -0.27)
         high, low, x = middle + 11, middle - 11, cell.right + LOOP
         points = [(cell.right, high), (x, high), (x, low), (cell.right, low)]
-        return Line(n, spline(points), e.source, e.target, label=e.kind, label_at=(x + 9, middle))
+        states = [box for box in self.level.boxes if box.kind == "state" and box.main == e.uses[0][0]]
+        label = e.kind + "′" * sum(self.labels.title(box).count("′") for box in states)
+        return Line(n, spline(points), e.source, e.target, label=label, label_at=(x + 9, middle))
 
     def _around(self, e: Edge, a: Rect, b: Rect, boxes: list[Rect]) -> list[Point]:
         obstacles = [r for r in boxes if r not in (a, b)]
@@ -280,17 +282,19 @@ class _Folding:
         """The text of a box: the kind of cell, or the letter of what it stands for at any time."""
         box = self.boxes[i]
         if box.kind == "cell":
-            return [self._cell(box.key[1], "'" * sum(box.key[2:]))]
+            return [self._cell(box)]
         title = self.labels.title(self.first[i]).split(" = ")[0]
         if box.kind == "parameter":
             return title.split("\n")
         every = len(self.steps[i]) > 1
         return [title.rstrip("₀₁₂₃₄₅₆₇₈₉") + "ₜ" if every and title[-1] in "₀₁₂₃₄₅₆₇₈₉" else title]
 
-    def _cell(self, place: tuple[str, ...], mark: str) -> str:
+    def _cell(self, box: Box) -> str:
+        _, place, *stage = box.key
         inside = {self.level.roles[n.index] for n in self.level.graph.nodes if n.scope.path == place}
-        name = "LSTM" if "c" in inside else "GRU" if {"r", "z"} <= inside else "RNN"
-        return str(Name(f"{name}{mark}", self.labels.names.marks.get(place, Mark())))
+        kind = "LSTM" if "c" in inside else "GRU" if {"r", "z"} <= inside else "RNN"
+        name = "f" + "'" * sum(stage) if any(stage) else kind  # what one part of a step does in a cell of several
+        return str(Name(name, self.labels.names.marks.get(place, Mark())))
 
 
 def _layer(place: tuple[str, ...]) -> str:
