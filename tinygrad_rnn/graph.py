@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
@@ -69,11 +69,11 @@ class Node:
     site: str | None = None  #: the source line that made it, "file.py:12": the user's, or a foreign program's
     serial: int = -1  #: the tensor's creation number, which the reverse walk's steps carry too
     starts: bool = False  #: `requires_grad_` was asked of it: a gradient ends here although an operation made it
+    #: positions of the operands that are nodes, in slot order; ``x * x`` names x twice
+    sources: tuple[int, ...] = field(init=False, repr=False)
 
-    @property
-    def sources(self) -> tuple[int, ...]:
-        """Positions of the operands that are nodes, in slot order; ``x * x`` names x twice."""
-        return tuple([x.index for x in self.operands if type(x) is Ref])  # asked of every node by every pass
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sources", tuple([x.index for x in self.operands if type(x) is Ref]))
 
     @property
     def is_parameter(self) -> bool:

@@ -27,12 +27,13 @@ def timed(graph: Graph) -> Graph:
     one step of a cell makes of one another and calls its state, only the last is it.
     """
     folding = Folding(graph)
-    graph = folding.graph
-    nodes = _Naming(folding).nodes if folding.circles else graph.nodes
+    graph, loops = folding.graph, recurrences(folding)
+    nodes = _Naming(folding, loops).nodes if loops else graph.nodes
     inner = _inner_states(nodes)
-    if not (folding.circles or inner):
-        return graph
-    return Graph.of([replace(n, role=None) if n.index in inner else n for n in nodes], graph.outputs)
+    if loops or inner:
+        graph = Graph.of([replace(n, role=None) if n.index in inner else n for n in nodes], graph.outputs)
+    vars(graph)["recurrences"] = tuple(replace(loop, graph=graph) for loop in loops)
+    return graph
 
 
 def _inner_states(nodes: Sequence[Node]) -> set[int]:
@@ -61,10 +62,9 @@ def _chooses(node: Node) -> bool:
 class _Naming:
     """Writes into ``nodes``, a copy of the graph's."""
 
-    def __init__(self, folding: Folding) -> None:
+    def __init__(self, folding: Folding, loops: Sequence[Recurrence]) -> None:
         self.folding, self.graph = folding, folding.graph
         self.nodes = list(self.graph.nodes)
-        loops = recurrences(folding)
         self._write_steps(loops)
         self._write_paths(loops)
         for loop in loops:

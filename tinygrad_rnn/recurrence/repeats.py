@@ -82,7 +82,10 @@ def find(graph: Graph) -> tuple[Recurrence, ...]:
     the losses, is none: a sum of scalars, also one in which the past counts less, or one that is only scaled and summed
     up afterwards.
     """
-    return recurrences(Folding(graph))
+    if "recurrences" not in vars(graph):  # asked of one graph several times; `timed` has found them as well
+        vars(graph)["recurrences"] = recurrences(Folding(graph))
+    found: tuple[Recurrence, ...] = vars(graph)["recurrences"]
+    return found
 
 
 def recurrences(folding: Folding) -> tuple[Recurrence, ...]:
