@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -36,6 +36,7 @@ class Equation:
     steps: tuple[int, ...] | None = None  #: the time steps it holds for, if it is written for a step t
     counted: int = NOTHING  #: whether indices, also numbers that are compared, or all, count on from step to step
     gathered: bool = False  #: whether terms that repeat from step to step are written once
+    fixed: Set[Symbol] = frozenset()  #: what it reads of one step whatever its own is
 
     @property
     def text(self) -> str:
@@ -48,7 +49,8 @@ class Equation:
         return self._written(Latex)
 
     def _written(self, kind: type[Text]) -> str:
-        writer = kind(self.left.step if self.steps else None, counted=self.counted, gathered=self.gathered)
+        step = self.left.step if self.steps else None
+        writer = kind(step, counted=self.counted, gathered=self.gathered, fixed=self.fixed)
         return f"{writer.left(self.left)} = {writer(self.right)}"
 
     @cached_property
@@ -77,18 +79,30 @@ class Derivation:
     @cached_property
     def recurrence(self) -> tuple[Equation, ...]:
         """The equations that repeat, written for a step t."""
+        read: dict[tuple[str, bool], Set[Symbol]] = {}
+        for line in self.lines:  # by all equations of a kind
+            key, own = (line.left.stem, line.left.gradient), read.get((line.left.stem, line.left.gradient))
+            if own is None or own:
+                timed = {symbol for symbol in parts(line.right) if symbol.step is not None}
+                read[key] = timed if own is None else own & timed
         groups: dict[tuple[Any, ...], list[Equation]] = {}
         for line in self.lines:
             ways = ways_to_count(line.right) if line.left.step is not None else []
-            for gathered, counted in product((False, True) if line._has_sums else (False,), ways):
-                text = Text(line.left.step, counted=counted, gathered=gathered)(line.right)
-                groups.setdefault((gathered, counted, line.left.stem, line.left.gradient, text), []).append(line)
+            shared = read[line.left.stem, line.left.gradient]
+            for fixed in (frozenset[Symbol](), shared) if shared else (frozenset[Symbol](),):
+                for gathered, counted in product((False, True) if line._has_sums else (False,), ways):
+                    text = Text(line.left.step, counted=counted, gathered=gathered, fixed=fixed)(line.right)
+                    kind = (bool(fixed), gathered, counted, line.left.stem, line.left.gradient, text)
+                    groups.setdefault(kind, []).append(line)
         runs: dict[int, Equation] = {}
-        for (gathered, counted, *_), group in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0][:2])):
+        for (apart, gathered, counted, stem, of, _), group in sorted(
+            groups.items(), key=lambda item: (-len(item[1]), item[0][:3])
+        ):
             group = [line for line in group if id(line) not in runs]
             if len(group) > 1:
                 steps = tuple(sorted(line.left.step or 0 for line in group))
-                run = replace(group[0], steps=steps, counted=counted, gathered=gathered)
+                fixed = read[stem, of] if apart else frozenset()
+                run = replace(group[0], steps=steps, counted=counted, gathered=gathered, fixed=fixed)
                 runs |= dict.fromkeys(map(id, group), run)
         return tuple(dict.fromkeys(runs.get(id(line)) or replace(line, gathered=True) for line in self.lines))
 

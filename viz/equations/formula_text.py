@@ -46,12 +46,14 @@ class Text:
         gathered: bool = False,
         running: int | None = None,
         apart: Set[Symbol] = frozenset(),
+        fixed: Set[Symbol] = frozenset(),
     ) -> None:
         self.base = base  #: the step that is written t; None: all are written as numbers
         self.counted = counted  #: whether whole numbers in indices, also compared ones, or all, are steps too
         self.gathered = gathered  #: whether terms that read alike for several steps are written once
         self.running = running  #: the step of the term that such are written as
         self.apart = apart  #: symbols that are the same in all of them
+        self.fixed = fixed  #: symbols of another loop, whose steps are not those that are written t
 
     def __call__(self, x: Expression) -> str:
         """The formula."""
@@ -116,6 +118,8 @@ class Text:
 
     def relative(self, number: int, symbol: Symbol | None = None) -> str:
         """A time step as ``t-1``; in a term of a sum as ``k-1`` if the sum is in the equation of a step t."""
+        if symbol in self.fixed:
+            return str(number)
         if self.running is not None and symbol not in self.apart:
             origin, letter = self.running, "t" if self.base is None else "k"
         elif self.base is not None:
@@ -323,10 +327,10 @@ def repeats(x: Apply, within: Text) -> list[tuple[Expression, Text, Sequence[int
     groups: dict[Hashable, dict[int, Text]] = {}
     for way, apart in enumerate((set[Symbol](), shared) if shared else (set[Symbol](),)):
         for n, term in enumerate(x.args):
-            timed = [s for s in parts(term) if s.step is not None and s not in apart]
+            timed = [s for s in parts(term) if s.step is not None and s not in apart and s not in within.fixed]
             running = max((s.step or 0 for s in [s for s in timed if s.gradient] or timed), default=None)
             for counted in [c for c in ways_to_count(term) if c <= LAST_INDEX] if running is not None else ():
-                writer = type(within)(within.base, counted=counted, running=running, apart=apart)
+                writer = type(within)(within.base, counted=counted, running=running, apart=apart, fixed=within.fixed)
                 groups.setdefault((way, counted, writer(term)), {})[n] = writer
     found: dict[int, tuple[Expression, Text, Sequence[int]]] = {}
     seen = set[int]()
