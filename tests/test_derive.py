@@ -1064,3 +1064,33 @@ def test_words_of_sentences_are_written_once_for_all_sentences(own, first, doubl
     assert all(line.steps or line.left.step is None for line in found.recurrence if not line.left.gradient), found
     text = str(found)
     assert "[t-1, 0]" in text and "[t-1, 1]" in text if first else "[0, t-1]" in text and "[1, t-1]" in text
+
+
+def test_a_recurrence_that_begins_with_an_element_of_the_data_is_written_once(double):
+    """A tree that leans to the left: what it begins with is a state, and no step that lacks something."""
+    left, right, v = (tg.randn(3, 3).requires_grad_() for _ in range(3))
+    left.name, right.name = "A", "B"
+    e = tg.randn(5, 1, 3)
+    h = e[0]
+    for t in range(1, 5):
+        h = tg.tanh(h @ left + e[t] @ right)
+    found = viz.derive(cross_entropy(h @ v, [0]))
+    assert_true(found)
+    assert "h_t = tanh(h_(t-1) @ A + x_t @ B)" in [line.text for line in found.recurrence]
+
+
+def test_what_attention_reads_of_each_step_of_an_encoder_is_written_once(double):
+    names = ("W", "U", "K", "Q", "a", "Z", "V")
+    w, u, k, q, a, z, v = (tg.randn(3, 1 if n == "a" else 3).requires_grad_() for n in names)
+    h, states, loss = tg.zeros(1, 3), [], 0.0
+    for x in tg.randn(3, 1, 3):
+        h = tg.tanh(x @ w + h @ u)
+        states.append(h)
+    for t in range(4):
+        scores = tg.concat([tg.tanh(one @ k + h @ q) @ a for one in states], 1).softmax(-1)
+        h = tg.tanh(sum(scores[:, n : n + 1] * one for n, one in enumerate(states)) @ z)
+        loss = loss + cross_entropy(h @ v, [t % 3])
+    found = viz.derive(loss)
+    assert_true(found)
+    apart = [line.text for line in found.recurrence if line.left.step and not line.left.gradient and not line.steps]
+    assert not apart

@@ -167,7 +167,7 @@ class _Text:
     def shorter_step(self, start: int, period: int, floor: int) -> dict[int, int]:
         """Operations before a periodic stretch, from ``floor`` on, that are one more step of it, lacking something:
         the first, where there is no state yet, or a number. By position, where it would stand if nothing were missing;
-        empty if it is no such step, which shares a weight with the others or reads on in the data.
+        empty if it is no such step, which computes something, and shares a weight or reads on in the data.
         """
         found, place, goes_on = dict[int, int](), start, False
         for k in range(start - 1, floor - 1, -1):
@@ -180,7 +180,8 @@ class _Text:
                 break
             found[k] = place
             goes_on |= self._goes_on(k, place + period)
-        return found if goes_on else {}
+        ops = (self.graph.nodes[self.places[k]].op for k in found)
+        return found if goes_on and any(op is not None and op.kind != "movement" for op in ops) else {}
 
     def last_step(self, first: int, end: int, period: int, ceiling: int) -> dict[int, int]:
         """The operations behind the whole steps of a periodic stretch, before ``ceiling``, that are one more step.
