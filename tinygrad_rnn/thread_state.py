@@ -31,6 +31,25 @@ class Scope(NamedTuple):
 NOWHERE = Scope()
 
 
+class LoopRecorder(Protocol):
+    """Records the loops of layers and scans as such; `interchange.export` says how."""
+
+    def scanned(self, f: Any, init: Any, xs: Any, lengths: Any, reverse: bool, time: int) -> tuple[Any, Any]:
+        """The result of `scan`."""
+
+    def beginning(self, f: Any, xs: Any, length: int, reverse: bool) -> Any:
+        """The constants that a step called with no state begins with; None if there are none."""
+
+    def out_here(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """``f``, whose masks are drawn as here, also when it is called in loops that begin later."""
+
+    def layers(self, module: Any, x: Tensor, initial: Any, lengths: Any) -> tuple[Tensor, tuple[Tensor, ...]] | None:
+        """`nn.RNN`, `nn.LSTM` and `nn.GRU` over (T, N, features), if it keeps them whole."""
+
+    def past_ends(self, module: Any, suffix: str, x: Tensor, state: Any, lengths: Any) -> tuple[Any, Tensor]:
+        """One layer in one direction where ``past_end`` and ``empty`` say something."""
+
+
 class Recorder(Protocol):
     """Records in the engine's place while a function is being compiled; whatever needs a number *now* must ask it.
 
@@ -38,7 +57,7 @@ class Recorder(Protocol):
     """
 
     contexts: list[Any]  #: of functions with a backward pass of their own, which may hold tensors
-    keeps_loops: bool  #: whether a layer, or `scan`, asks it to record a loop as one instead of unrolling it
+    keeps_loops: LoopRecorder | None  #: what a layer, or `scan`, asks to record a loop as one instead of unrolling it
     rolls: int | None  #: of how many steps a recurrence is recorded as a loop; None: every one is unrolled
     aside: bool  #: whether what is recorded belongs to a loop's body
     inner: set[int]  #: serials of the leaves of loops' bodies, which mean nothing outside
@@ -95,15 +114,6 @@ class Recorder(Protocol):
         self, outputs: Sequence[Tensor], seeds: Sequence[Tensor], inputs: Sequence[Tensor] | None
     ) -> list[tuple[Tensor, Tensor]] | None:
         """Tensors and their gradients, where a walk of the graph is not to find them."""
-
-    def scanned(self, f: Any, init: Any, xs: Any, lengths: Any, reverse: bool, time: int) -> tuple[Any, Any]:
-        """`scan`, if it keeps loops."""
-
-    def recurrent(self, module: Any, x: Tensor, hx: Any, lengths: Any) -> tuple[Tensor, Any]:
-        """`nn.Recurrent` over (T, N, ...), if it keeps loops."""
-
-    def layers(self, module: Any, x: Tensor, initial: Any, lengths: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """`nn.RNN`, `nn.LSTM` and `nn.GRU` over (T, N, features), if it keeps loops."""
 
     def scalars(self, schedule: Any, dtype: np.dtype[Any]) -> tuple[Tensor, ...]:
         """Numbers that ``schedule()`` gives for each call; ``schedule.count()`` is called after it."""

@@ -35,7 +35,7 @@ from ..reverse_walk import nodes_between
 from ..settings import get_default_dtype, no_grad
 from ..source_line import is_ours, source_lines, user_code, user_site
 from ..tensors import Array, Literal, Tensor, as_operand, as_tensor, from_array, recast_integers, serials
-from ..thread_state import current
+from ..thread_state import LoopRecorder, current
 from ..version_counters import Memory
 from ..waiting_gradients import Waiting
 from .guards import Guards
@@ -181,8 +181,7 @@ class TracedProgram:
 class Tracer:
     """Records in place of the engine while a function runs; see the module's text."""
 
-    #: whether a layer, or `scan`, asks the tracer to record its loop as one instead of unrolling it
-    keeps_loops = False
+    keeps_loops: LoopRecorder | None = None  #: loops are unrolled
     #: whether it is recorded for targets that are ones to ignore, although they are no class
     ignoring = False
 
@@ -322,18 +321,6 @@ class Tracer:
                         "compiled function; compute it inside, or detach() it"
                     )
                 self._apart.append((self.arguments[self._given[source.serial].serial], place))
-
-    def scanned(self, f: Any, init: Any, xs: Any, lengths: Any, reverse: bool, time: int) -> tuple[Any, Any]:
-        """Not asked: loops are unrolled here."""
-        raise NotImplementedError
-
-    def recurrent(self, module: Any, x: Tensor, hx: Any, lengths: Any) -> tuple[Tensor, Any]:
-        """Not asked: loops are unrolled here."""
-        raise NotImplementedError
-
-    def layers(self, module: Any, x: Tensor, initial: Any, lengths: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Not asked: loops are unrolled here."""
-        raise NotImplementedError
 
     def scalars(self, schedule: Any, dtype: np.dtype[Any]) -> tuple[Traced, ...]:
         """Numbers that ``schedule()`` gives for each call; ``schedule.count()`` is called after it."""

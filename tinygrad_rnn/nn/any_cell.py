@@ -15,7 +15,7 @@ from ..recurrence.loop import can_roll
 from ..recurrence.scan import Masks, going_on, mapped, rolled, time_first, unroll
 from ..scopes import layer_step
 from ..tensors import Tensor, as_tensor
-from ..thread_state import current
+from ..thread_state import LoopRecorder, current
 from .cells import GRUCell, LSTMCell, RNNCell, labelled
 from .functional import dropout as drop
 from .layers import positive
@@ -23,6 +23,11 @@ from .module import Module
 
 #: cells whose first step is that from a state of zeros
 _FROM_ZEROS = (RNNCell, LSTMCell, GRUCell)
+
+
+def keeping_loops() -> LoopRecorder | None:
+    """The recorder that takes every loop as one, if what is computed is being exported."""
+    return None if current.tracer is None else current.tracer.keeps_loops
 
 
 def beginnings(lengths: Any, time: int, reverse: bool) -> Tensor:
@@ -144,9 +149,6 @@ class Recurrent(Module):
         time, batch = x.shape[:2]
         lengths = time_first(lengths, self.batch_first)
         masks = None if lengths is None else Masks("Recurrent", lengths, time, batch)
-        if current.tracer is not None and current.tracer.keeps_loops:
-            output, last_states = current.tracer.recurrent(self, x, hx, None if masks is None else masks.lengths)
-            return output.transpose(0, 1) if self.batch_first else output, last_states
         output, final = self._through(x, hx, masks)
         state: Any = tuple(map(stack, zip(*final))) if isinstance(final[0], tuple) else stack(final)
         return output.transpose(0, 1) if self.batch_first else output, state
@@ -159,15 +161,19 @@ class Recurrent(Module):
         return stack(self._unrolled(x, hx, masks, final)), final
 
     def _rolls(self, time: int, masks: Masks | None) -> bool:
-        """Whether the layers are recorded as loops: all but what draws random numbers."""
-        return can_roll(time - 1) and not self._thins and not (self.dropout and self.training)
+        """Whether the layers are recorded as loops: compiled, all but what draws random numbers."""
+        plain = can_roll(time - 1) and not self._thins and not (self.dropout and self.training)
+        return plain or keeping_loops() is not None
 
     def _rolled(self, x: Tensor, hx: Any, masks: Masks | None, final: list[Any]) -> Tensor:
         for layer in range(self.num_layers):
+            if layer and self.dropout:
+                x = drop(x, self.dropout, self.training)
             directions = []
             for suffix in self._suffixes(layer):
                 start = self._start(suffix, hx, len(final), x.shape[1])
-                last, outputs = self._loop(suffix, x, start, masks)
+                given = x * self._mask(x.shape[1:]) if self._thins else x
+                last, outputs = self._loop(suffix, given, start, masks)
                 directions.append(outputs)
                 final.append(last)
             x = directions[0] if len(directions) == 1 else concat(directions, axis=-1)
@@ -175,13 +181,18 @@ class Recurrent(Module):
 
     def _loop(self, suffix: str, x: Tensor, start: Any, masks: Masks | None) -> tuple[Any, Tensor]:
         """One layer in one direction, recorded as a loop: its last state, its outputs."""
-        step, reverse = self._step_of(suffix), suffix.endswith("_reverse")
-        if start is None:
+        step, reverse, kept = self._step_of(suffix), suffix.endswith("_reverse"), keeping_loops()
+        if start is None and kept is None:
             start = first_state(step, x, zeros=masks is not None)
+        rows: Any = x
         if masks is not None and self.begins_anew(suffix, start, masks.lengths):
-            rows = (x, beginnings(masks.lengths, len(x), reverse))
-            return rolled(beginning_anew(step), start, rows, masks, reverse)
-        return rolled(step, start, x, masks, reverse)
+            # constants are every row's, whenever it begins
+            start = None if kept is None else kept.beginning(step, x, len(x), reverse)
+            if start is None:
+                step, rows = beginning_anew(step), (x, beginnings(masks.lengths, len(x), reverse))
+        if kept is not None:
+            return kept.scanned(step, start, rows, None if masks is None else masks.lengths, reverse, len(x))
+        return rolled(step, start, rows, masks, reverse)
 
     def _unrolled(self, x: Tensor, hx: Any, masks: Masks | None, final: list[Any]) -> list[Tensor]:
         time, batch = x.shape[:2]
@@ -217,17 +228,14 @@ class Recurrent(Module):
         return start is None and later and type(getattr(self, suffix)) not in _FROM_ZEROS
 
     def _step_of(self, suffix: str) -> Callable[[Any, Tensor], tuple[Any, Tensor]]:
-        return self._step(getattr(self, suffix))
-
-    def _step(
-        self, cell: Module, draw: Callable[[tuple[int, ...]], Tensor] | None = None
-    ) -> Callable[[Any, Tensor], tuple[Any, Tensor]]:
-        """One step of the cell as a function, as `unroll` wants it; ``draw`` makes the mask for all steps."""
+        """One step of the cell as a function, as `unroll` wants it."""
+        cell, kept = getattr(self, suffix), keeping_loops()
         if said := misfit(cell, (None, None)):
             kind = type(cell).__name__
             raise ArgumentError(f"Recurrent: a cell is called as cell(x, state); {kind}.forward is not: {said}")
         mask: list[Tensor] = []
-        draw = draw or self._mask
+        # one for all steps, though its shape is only known in them
+        draw = self._mask if kept is None else kept.out_here(self._mask)
 
         def step(state: Any, x: Tensor) -> tuple[Any, Tensor]:
             if state is not None and self._thins:

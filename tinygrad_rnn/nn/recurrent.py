@@ -13,9 +13,8 @@ from ..recurrence.loop import can_roll
 from ..recurrence.scan import Masks, time_first
 from ..scopes import layer_step, scope
 from ..tensors import Tensor, as_tensor
-from ..thread_state import current
 from .activations import OF_GRU, OF_LSTM, Activation
-from .any_cell import Recurrent
+from .any_cell import Recurrent, keeping_loops
 from .cell_settings import four, gru_settings, lstm_extras, lstm_more, make_weights, one_of, rnn_settings, settings_of
 from .cells import gru_step, labelled, lstm_step, rnn_step, zero_state
 from .functional import dropout as drop
@@ -138,16 +137,19 @@ class RecurrentLayers(Recurrent):
 
     def _over_time(self, x: Tensor, initial: State | None, masks: Masks | None) -> tuple[Tensor, State]:
         """All layers over a sequence (T, N, input_size): the outputs (T, N, ...) and the final states."""
-        if current.tracer is not None and current.tracer.keeps_loops:
-            return current.tracer.layers(self, x, initial, None if masks is None else masks.lengths)
+        kept = keeping_loops()
+        whole = None if kept is None else kept.layers(self, x, initial, None if masks is None else masks.lengths)
+        if whole is not None:
+            return whole
         if masks is not None and not self._rolls(x.shape[0], masks):
             masks.before_the_steps(x.shape[0], 2)
         output, final = self._through(x, initial, masks)
         return output, tuple(stack([last[k] for last in final]) for k in range(len(self.roles)))
 
     def _rolls(self, time: int, masks: Masks | None) -> bool:
-        """Whether the layers are recorded as loops: all but what draws random numbers or looks past an end."""
-        return can_roll(time) and (masks is None or self._plain) and not (self.dropout and self.training)
+        """Whether the layers are recorded as loops: if compiled, unless they draw numbers or look past an end."""
+        plain = can_roll(time) and (masks is None or self._plain) and not (self.dropout and self.training)
+        return plain or keeping_loops() is not None
 
     @property
     def _plain(self) -> bool:
@@ -165,6 +167,8 @@ class RecurrentLayers(Recurrent):
 
     def _loop(self, suffix: str, x: Tensor, start: State, masks: Masks | None) -> tuple[State, Tensor]:
         with scope(suffix):
+            if masks is not None and not self._plain and (kept := keeping_loops()) is not None:
+                return kept.past_ends(self, suffix, x, start, masks.lengths)
             last, outputs = super()._loop(suffix, x, start, masks)
         return tuple(labelled(value, role) for value, role in zip(last, self.roles, strict=True)), outputs
 

@@ -77,8 +77,8 @@ def scan(
         raise ShapeError("scan: the sequence has no time steps; give at least one")
     masks = None if lengths is None else Masks("scan", lengths, time)
     init = mapped(as_tensor, init)
-    if current.tracer is not None and current.tracer.keeps_loops:
-        return current.tracer.scanned(f, init, xs, None if masks is None else masks.lengths, reverse, time)
+    if current.tracer is not None and (kept := current.tracer.keeps_loops) is not None:
+        return kept.scanned(f, init, xs, None if masks is None else masks.lengths, reverse, time)
     if leaves and can_roll(time):
         return rolled(step, init, xs, masks, reverse)
     with_time = [None] * time

@@ -107,7 +107,6 @@ class _Step:
 class ExportTracer(Tracer):
     """The tracer that keeps loops and gradients; see the module's text."""
 
-    keeps_loops = True
     ignoring = True  # what is exported cannot be recorded anew when it meets one
 
     def __init__(self, met: Iterable[int] = ()) -> None:
@@ -294,8 +293,16 @@ class ExportTracer(Tracer):
         one = mapped(lambda a: a.expand_dims(0), y)
         return carry, mapped(lambda a, b: concat([b, a] if reverse else [a, b]), one, ys)
 
-    # what `scan`, `nn.Recurrent` and the layers `nn.RNN`, `nn.LSTM` and `nn.GRU` ask a tracer that keeps loops for
-    scanned, recurrent, layers = loops.scanned, loops.recurrent, loops.layers
+    @property
+    def keeps_loops(self) -> ExportTracer:  # type: ignore[override]
+        """Itself."""
+        return self
+
+    # what `scan` and the layers of `nn` ask a tracer that keeps loops for
+    scanned, past_ends = loops.scanned, loops.past_ends
+
+    def layers(self, module: Any, x: Tensor, initial: Any, lengths: Any) -> Any:
+        """None: no layer is kept whole."""
 
     def dropped(self, compute: Callable[[], Any], like: Array, p: float) -> Tensor:
         """A mask drawn by the other engine; in a loop, anew at every step."""

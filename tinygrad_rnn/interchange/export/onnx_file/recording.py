@@ -36,10 +36,10 @@ _ACTIVATIONS: dict[str, tuple[str, float | None, float | None]] = {
 class OnnxRecorder(ExportTracer):
     """The recorder that keeps recurrent layers."""
 
-    def layers(self, module: Any, x: Tensor, initial: Any, lengths: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Each layer, both directions of it, as one node."""
+    def layers(self, module: Any, x: Tensor, initial: Any, lengths: Any) -> tuple[Tensor, tuple[Tensor, ...]] | None:
+        """Each layer, both directions of it, as one node, where there is one."""
         if not fits(module, initial, lengths):
-            return super().layers(module, x, initial, lengths)
+            return None
         time, batch = x.shape[:2]
         count, size, k = module.num_directions, module.hidden_size, len(module.roles)
         given = initial is not None or module.learned_state
