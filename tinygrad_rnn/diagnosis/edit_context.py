@@ -12,19 +12,13 @@ import numpy as np
 
 from ..graph import Node, Ref
 from ..tensors import Array
-from .alike_cells import Cell, alike_cells, place_of
+from .alike_places import PLACE, AlikePlaces
 from .edited_walks import Edit, Record, Rule, Use, scaled
 from .repeated_operations import families, times
 from .stand_ins import StandIns
-from .student_names import MARKS, Names, as_written, bracketed
+from .student_names import Names, as_written, bracketed
 
 Family = list[Node]
-#: a value in an edit's words, perhaps to stand in brackets
-PLACE = re.compile(r"⟦(\(?)(\d+)⟧")
-#: what tells values apart that are called the same
-APART = re.compile(r", number \d+")
-#: what tells the names of layers, or of cells, apart
-NUMBER = re.compile(rf"(?<=[^\W\d])\d+|{MARKS.pattern}")
 
 
 class Scene:
@@ -50,28 +44,9 @@ class Scene:
                 self.names.states |= {n.index: name[:-1].rstrip("_") for n in self.all_families[number]}
 
     @cached_property
-    def calls(self) -> dict[int, tuple[int, Family]]:
-        """Families made by functions that are called several times: the call's number, and the first call's family.
-
-        Keyed by the family's number; the calls count from 1.
-        """
-        twins: dict[object, list[Family]] = {}
-        for family in self.all_families:
-            node = family[0]
-            place, parts = self.record.made_at[node.index], (n.scope.step for n in family)
-            if place is not None and node.op is not None:
-                twins.setdefault((place, node.op.name, len(node.shape), *parts), []).append(family)
-        return {
-            self.place[f[0].index][0]: (call, group[0])
-            for group in twins.values()
-            if len(group) > 1 and None not in {n.scope.step for n in group[0]}
-            for call, f in enumerate(group, 1)
-        }
-
-    @cached_property
-    def cells(self) -> list[Cell]:
-        """Parts of the network with the same structure, see `alike_cells`."""
-        return alike_cells(self)
+    def alike(self) -> AlikePlaces:
+        """Places of the network that are alike."""
+        return AlikePlaces(self)
 
     def said(self, words: str, called: Callable[[Node], str] | None = None) -> str:
         """``words`` with every placeholder replaced by the name of its value, as `called` by default."""
@@ -81,28 +56,6 @@ class Scene:
             return bracketed(text) if found[1] else text
 
         return PLACE.sub(name, words)
-
-    def as_in_the_first(self, edit: Edit) -> tuple[str, object]:
-        """A key that is equal for the same mistake in cells of the same structure, and the cell that ``edit`` is in.
-
-        The key is the edit's words with each value replaced by the corresponding one of the first cell.
-        """
-        places = [*edit.uses, *edit.parts, *edit.sent]
-        first = [places[0][0]] if places else [*edit.leaves, *edit.seeds][:1]
-        at = [place_of(self, self.record.nodes[i]) for i in first]
-        number, mine = next(((k, cell) for k, cell in enumerate(self.cells) if at and at[0] in cell.inside), (-1, None))
-        if mine is None:
-            return NUMBER.sub("", self.said(edit.words, self.names.of)), edit.words
-
-        def place(found: re.Match[str]) -> str:
-            here = place_of(self, self.record.nodes[int(found[2])])
-            first, which = mine.inside.get(here) or mine.around.get(here), "" if here in mine.inside else "outer "
-            if first is None:
-                other = next((c for c in self.cells if c.first == mine.first and here in c.inside), None)
-                first, which = (here, "") if other is None else (other.inside[here], "another's ")
-            return f"⟦{found[1]}{which}{first}⟧"
-
-        return f"{mine.first} {APART.sub('', PLACE.sub(place, edit.words))}", number
 
     @cached_property
     def factors(self) -> dict[float, str]:

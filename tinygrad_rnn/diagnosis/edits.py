@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 
 from .edit_context import Scene
@@ -27,22 +26,12 @@ STEP = re.compile(r"\bstep(s?)\b")
 
 
 def candidates(scene: Scene) -> Iterator[Edit]:
-    """Every candidate edit, with names in its words, and those made in all cells of the same structure."""
-    alike: dict[str, dict[object, Edit]] = defaultdict(dict)
+    """Every candidate edit, with names in its words, and those made at all places that are alike."""
     for kind in (*OF_RULES, *OF_LOOPS):
         for edit in scene.attempts.items(kind(scene)):
-            if edit.cost < 1.6:
-                words, cell = scene.as_in_the_first(edit)
-                alike[words].setdefault(cell, edit)
+            scene.alike.note(edit)
             yield _said(scene, edit)
-    where = "In every layer alike" if scene.loops else "Everywhere alike"
-    for edits in alike.values():
-        if 1 < len(edits) <= MOST_ALIKE:
-            yield from _in_all_alike(list(edits.values()), where)
-
-
-#: said with the same words of more places than this, an edit is not made at all of them
-MOST_ALIKE = 6
+    yield from scene.alike.together()
 
 
 def _said(scene: Scene, edit: Edit) -> Edit:
@@ -51,16 +40,3 @@ def _said(scene: Scene, edit: Edit) -> Edit:
     if not scene.loops:  # the same line several times is no time step
         edit.words, edit.scaling = STEP.sub(r"place\1", edit.words), edit.scaling and STEP.sub(r"place\1", edit.scaling)
     return edit
-
-
-def _in_all_alike(edits: list[Edit], where: str) -> Iterator[Edit]:
-    """One edit that makes the same mistake in every cell, as in a function that is called for each."""
-    together: Edit | None = edits[0]
-    for edit in edits[1:]:
-        together = together and together.together(edit)
-    if together is not None:
-        together.words = f"{where}: {edits[0].words[:1].lower()}{edits[0].words[1:]}"
-        if edits[0].scaling is not None:
-            together.scaling = f"{where}: {edits[0].scaling[:1].lower()}{edits[0].scaling[1:]}"
-        together.cost = max(edit.cost for edit in edits) + 0.05
-        yield together

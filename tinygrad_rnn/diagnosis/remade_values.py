@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from ..graph import Node
 from ..tensors import Array
-from .edit_context import PLACE, Scene, in_brackets
+from .edit_context import Scene, in_brackets
 from .edited_rules import Late, made
 from .stand_ins import LIKELY, Variant
 
@@ -65,21 +64,12 @@ def _all_parts(scene: Scene, nodes: Sequence[Node]) -> Iterator[Variant]:
     """Values put together of parts that are each replaced in the same way, as by the last step of each direction."""
     alike: list[dict[str, tuple[str, Sequence[Late]]]] = []
 
-    def first(found: re.Match[str]) -> str:
-        number = scene.place.get(int(found[2]), (-1, 0))[0]
-        _, family = scene.calls.get(number, (1, None))
-        return str(found[2] if family is None else family[-1].index)
-
-    def calls(words: str) -> set[int]:
-        numbers = [scene.place.get(int(index), (-1, 0))[0] for _, index in PLACE.findall(words)]
-        return {scene.calls[number][0] for number in numbers if number in scene.calls}
-
     for place in range(len(nodes[0].operands)):
         line = scene.line(list(nodes), place)
-        made_of = [scene.place.get(k, (-1, 0))[0] for index in line or [] for k in (index, *scene.ancestors(index))]
-        call = {scene.calls[k][0] for k in made_of if k in scene.calls}
         ways = scene.stand_ins.of(line, nodes) if line else []
-        alike.append({PLACE.sub(first, words): (words, values) for words, values, _ in ways if calls(words) <= call})
+        start = scene.alike.place(line[-1]) if line else ("leaf", 0)
+        said = ((scene.alike.relative(words, start), words, values) for words, values, _ in ways)
+        alike.append({how: (words, values) for how, words, values in said if how})
     for how in alike[0]:
         if all(how in ways for ways in alike):
             parts = [ways[how] for ways in alike]
