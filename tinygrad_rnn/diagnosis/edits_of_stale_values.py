@@ -15,7 +15,9 @@ from .remade_values import remade
 from .stand_ins import Variant
 
 #: all rules are changed alike, so that also less likely values are tried than `LIKELY` ones
-ANYWHERE = 0.42
+ANYWHERE = 0.46
+#: so many operations before a value that is made again, an operand may be another one
+DEPTH = 3
 
 
 def of_stale_values(scene: Scene) -> Iterator[Edit]:
@@ -23,30 +25,38 @@ def of_stale_values(scene: Scene) -> Iterator[Edit]:
     together: dict[tuple[str, str], list[tuple[str, dict[Use, Valued]]]] = defaultdict(list)
     for line in _lines(scene):
         nodes = [scene.record.nodes[index] for index in line]
-        made_of = [affected(scene, [index]) for index in line]
-        own, later = dict[Use, int](), dict[Use, int]()
-        for t, (node, (_, uses)) in enumerate(zip(nodes, made_of, strict=True)):
-            for use in uses:
-                same = node.op is None or scene.record.nodes[use[0]].scope.step == node.scope.step
-                (own if same else later)[use] = t
         name = scene.named(nodes[-1])
-        variants: list[Variant] = [(f"uses {words}", v, c) for words, v, c in scene.stand_ins.of(line, nodes)]
+        saved: list[Variant] = [(f"uses {words}", v, c) for words, v, c in scene.stand_ins.of(line, nodes)]
         if scene.is_mask(nodes[-1]):
-            variants.append((f"takes {name} to be 1: the mask is ignored", [np.ones(n.shape) for n in nodes], -0.01))
-        variants += [(text.format(in_brackets(name)), v, 0.1 + c) for text, v, c in remade(scene, nodes, depth=1)]
-        for where, places in (("of its own step", own), ("of the step after", later)):
-            for words, values, cost in variants:
-                if places and cost <= ANYWHERE:
-                    changed = zip(line, values, made_of, strict=True)
-                    each = [with_values(scene, {index: value}, more) for index, value, (more, _) in changed]
-                    rules = {use: each[t] for use, t in places.items()}
-                    which = words.removeprefix(f"uses {name} ")
-                    if which != words and cost <= 0.1 and where == "of its own step":
-                        for group in {".".join(nodes[-1].scope.path), ""}:
-                            together[which, group].append((name, rules))
-                    if len({(scene.place[node][0], slot) for node, slot in places}) > 1:
-                        text = f"At every step, every rule {where} that needs {name} {words}."
-                        yield Edit(text, dict[Use, Rule](rules), cost=1.1 + cost)
+            saved.append((f"takes {name} to be 1: the mask is ignored", [np.ones(n.shape) for n in nodes], -0.01))
+        anew = remade(scene, nodes, DEPTH, ANYWHERE) if len(set(line)) == len(line) else ()
+        computed = [(text.format(in_brackets(name)), values, 0.1 + cost) for text, values, cost in anew]
+        known = list[tuple[dict[Use, int], dict[Use, int]]]()
+        for again, variants in ((False, saved + computed), (True, computed)):
+            made_of = [affected(scene, [index], again=again) for index in line]
+            own, later = dict[Use, int](), dict[Use, int]()
+            for t, (node, (_, uses)) in enumerate(zip(nodes, made_of, strict=True)):
+                for use in uses:
+                    same = node.op is None or scene.record.nodes[use[0]].scope.step == node.scope.step
+                    (own if same else later)[use] = t
+            if (own, later) in known:
+                continue
+            known.append((own, later))
+            too = ", also in what is computed from it once more" if again else ""
+            for where, places in (("of its own step", own), ("of the step after", later)):
+                several = len({(scene.place[index][0], slot) for index, slot in places}) > 1
+                for words, values, cost in variants:
+                    if places and cost <= ANYWHERE:
+                        changed = zip(line, values, made_of, strict=True)
+                        each = [with_values(scene, {index: value}, more) for index, value, (more, _) in changed]
+                        rules = {use: each[t] for use, t in places.items()}
+                        which = words.removeprefix(f"uses {name} ")
+                        if which != words and cost <= 0.1 and where == "of its own step" and not again:
+                            for group in {".".join(nodes[-1].scope.path), ""}:
+                                together[which, group].append((name, rules))
+                        if several:
+                            text = f"At every step, every rule {where} that needs {name} {words}{too}."
+                            yield Edit(text, dict[Use, Rule](rules), cost=1.1 + cost + 0.05 * again)
     for (which, _), found in together.items():
         gates = [each for each in found if each[0] in {scene.named(f[-1]) for f in scene.gates if f[-1].role}]
         for some in (found, gates):

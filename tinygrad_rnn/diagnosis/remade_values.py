@@ -13,6 +13,9 @@ from .edit_context import Scene, in_brackets
 from .edited_rules import Late, made
 from .stand_ins import LIKELY, Variant
 
+#: stands in the words for the value that is made
+PUT = "{}"
+
 
 def results(nodes: Sequence[Node], place: int, values: Sequence[Late], scene: Scene) -> list[Late]:
     """The results of ``nodes`` if operand ``place`` has the given values; computed when they are needed."""
@@ -25,39 +28,49 @@ def results(nodes: Sequence[Node], place: int, values: Sequence[Late], scene: Sc
     return [partial(result, node, value) for node, value in zip(nodes, values, strict=True)]
 
 
-def remade(scene: Scene, nodes: Sequence[Node], depth: int) -> Iterator[Variant]:
-    """Wrong values for ``nodes``: another operand in their formula, a term left out, + for −, parts exchanged."""
+def remade(scene: Scene, nodes: Sequence[Node], depth: int, likely: float = LIKELY) -> Iterator[Variant]:
+    """Wrong values for ``nodes``: another operand in their formula, a term left out, + for −, parts exchanged.
+
+    ``depth``: so many operations back an operand may be another one. Of those further back only what is ``likely``.
+    """
     op, record = nodes[0].op, scene.record
     if op is None or any(n.op is not op or n.shape != nodes[0].shape for n in nodes):
         return
-    if not (op.elementwise or op.name == "concat" or op.kind in ("movement", "index")) or not nodes[0].shape:
+    if not (op.elementwise or op.name in ("concat", "matmul") or op.kind in ("movement", "index")):
+        return
+    if not nodes[0].shape:
         return
     count = len(nodes[0].operands)
     operands = [[record.target(n, k) for k in range(count)] for n in nodes]
     if op.infix == "-":
-        yield "has + for − in {}", [partial(np.add, *both) for both in operands], 0.05
+        yield f"has + for − in {PUT}", [partial(np.add, *both) for both in operands], 0.05
     for place in (0, 1) if op.infix in ("+", "-") else ():
         if all(np.shape(both[1 - place]) == nodes[0].shape for both in operands):
             other = np.negative if op.infix == "-" and place == 0 else np.asarray
             alone: list[Late] = [partial(other, both[1 - place]) for both in operands]
-            yield f"uses {{}} without {scene.name_of(nodes[-1], place)}", alone, 0.1
+            yield f"uses {PUT} without {scene.name_of(nodes[-1], place)}", alone, 0.1
     if op.name == "concat" and count > 1:
         turned: list[Late] = [partial(np.concatenate, parts[::-1], nodes[0].attrs["axis"]) for parts in operands]
-        yield "uses {} with its parts in the other order", turned, 0.1
+        yield f"uses {PUT} with its parts in the other order", turned, 0.1
         yield from _all_parts(scene, nodes)
     for place in range(count if count < 4 else 0):
         line = scene.line(list(nodes), place)
         if line is None or (op.elementwise and np.shape(record.values[line[0]]) != nodes[0].shape):
             continue
+        if op.name == "matmul" and len(set(line)) < len(line):
+            continue  # another weight in the place of one
         mine = scene.name_of(nodes[-1], place)
         values: Sequence[Late]
         for words, values, cost in scene.stand_ins.of(line, nodes):
-            yield f"uses {{}} with {words} in the place of {mine}", results(nodes, place, values, scene), 0.1 + cost
+            text = f"uses {PUT} with {words} in the place of {mine}"
+            yield text, results(nodes, place, values, scene), 0.1 + cost
         inner = [record.nodes[index] for index in line]
-        for words, values, cost in remade(scene, inner, depth - 1) if depth > 1 and len(set(line)) == len(line) else ():
-            if cost <= LIKELY:
-                text = words.format(in_brackets(mine))
-                yield f"uses {{}}, which {text}", results(nodes, place, values, scene), 0.1 + cost
+        deeper = remade(scene, inner, depth - 1, likely) if depth > 1 and len(set(line)) == len(line) else ()
+        for words, values, cost in deeper:
+            if cost <= likely:
+                same = words.startswith(f"uses {PUT} ")
+                text = words if same else f"uses {PUT}, which {words.format(in_brackets(mine))}"
+                yield text, results(nodes, place, values, scene), 0.05 + cost
 
 
 def _all_parts(scene: Scene, nodes: Sequence[Node]) -> Iterator[Variant]:
@@ -76,7 +89,7 @@ def _all_parts(scene: Scene, nodes: Sequence[Node]) -> Iterator[Variant]:
             joined: list[Late] = [
                 partial(_joined, node, [values[k] for _, values in parts]) for k, node in enumerate(nodes)
             ]
-            yield f"uses {' and '.join(words for words, _ in parts)} for the parts of {{}}", joined, 0.15
+            yield f"uses {' and '.join(words for words, _ in parts)} for the parts of {PUT}", joined, 0.15
 
 
 def _joined(node: Node, parts: Sequence[Late]) -> Array:
