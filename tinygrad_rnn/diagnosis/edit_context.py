@@ -14,7 +14,7 @@ from ..graph import Node, Ref
 from ..tensors import Array
 from .alike_places import PLACE, AlikePlaces
 from .edited_walks import Edit, Record, Rule, Use, scaled
-from .repeated_operations import families, times
+from .repeated_operations import every_few, families, times
 from .stand_ins import StandIns
 from .student_names import Names, as_written, bracketed
 
@@ -265,7 +265,8 @@ class Scene:
         subject = self.subject(family, slot)
         operand = family[-1].operands[slot]
         weight = isinstance(operand, Ref) and self.record.nodes[operand.index].op is None
-        for when, at, price in times(len(family), windows=True):
+        few = every_few(len(family)) if self.later(family, slot) else ()
+        for when, at, price in (*times(len(family), windows=True), *few):
             uses = {(family[t].index, slot): scaled(0.0) for t in at}
             sign = ", as with = instead of +=" if weight and at == list(range(1, len(family))) else ""
             yield Edit(f"{when}, {subject} is missing{sign}.", uses, cost=price, scaling=f"{when}, {subject}")

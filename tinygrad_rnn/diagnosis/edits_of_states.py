@@ -13,7 +13,7 @@ from ..tensors import Array
 from .edit_context import Family, Scene, is_nonlinear
 from .edited_rules import AsIf, Valued, clipped_to, passed_on
 from .edited_walks import Edit, Part, Rule, Use, scaled
-from .repeated_operations import times
+from .repeated_operations import every_few, times
 
 #: of what a state receives from more places than this outside of its loop, not every part is tried
 MOST_PLACES = 4
@@ -51,7 +51,7 @@ def _truncated(scene: Scene) -> Iterator[Edit]:
         if not follows or max(len(uses) for uses in follows.values()) < 2:
             continue
         order = sorted(follows)
-        for when, at, price in times(len(order), windows=True):
+        for when, at, price in (*times(len(order), windows=True), *every_few(len(order))):
             cut = {use: scaled(0.0) for t in at for use in follows[order[t]]}
             receive = f"{scene.names_of(layer)} {'receives' if len(layer) == 1 else 'receive'}"
             yield Edit(f"{when}, all that {receive} from the step after it is missing.", cut, cost=price)

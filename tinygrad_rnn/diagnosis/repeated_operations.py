@@ -12,6 +12,9 @@ import numpy as np
 from ..graph import Graph, Node, Ref
 from ..primitives import broadcast_to
 
+#: of mistakes that are made every few steps: how many at most
+MOST_APART = 4
+
 
 def families(graph: Graph, made_at: Sequence[Any]) -> list[list[Node]]:
     """All computed nodes, grouped by their place in the step; a node that occurs once is a family of one.
@@ -199,3 +202,11 @@ def times(count: int, *, windows: bool = False) -> Iterator[tuple[str, list[int]
     for t in range(2, count - 1):
         yield f"Up to step {t} of {count}, counted from the first", every[:t], 1.6
         yield f"From step {t + 1} of {count} on", every[t:], 1.6
+
+
+def every_few(count: int) -> Iterator[tuple[str, list[int], float]]:
+    """Sets of steps as in `times`, a few steps apart from each other."""
+    for few in range(2, min(MOST_APART, count - 1) + 1):
+        for some in (list(range(first, count, few)) for first in range(few)):
+            if len(some) > 1:
+                yield f"Every {few} steps (steps {', '.join(str(t + 1) for t in some)} of {count})", some, 1.6
