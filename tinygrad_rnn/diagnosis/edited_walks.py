@@ -33,7 +33,7 @@ from ..rounding_noise import Noise, doubled, noise
 from ..rule_answers import fitted
 from ..tensors import Array, Tensor
 from .attempts import Attempts
-from .local_derivatives import Pulls, mended, unbroadcast
+from .local_derivatives import Cuts, Pulls, mended, unbroadcast, with_cuts
 from .repeated_operations import with_all_rows, with_ends, with_live_beginnings
 from .source_names import constants
 from .variables import variables, with_variables
@@ -150,13 +150,14 @@ class Record:
         ):
             graph = self.attempts.value("reading the program", partial(rewrite, graph), graph)
         if as_it_is or not self.attempts.value("reading the program", lambda: self._keep(graph, places), False):
-            self._keep(mended(plain), places)
+            self._keep(mended(plain), places, as_it_is=True)
         self.leaves = [node for node in self.nodes if node.op is None and node.serial in own]
         #: by node, how the program writes an array that is no tensor
         self.texts = {node.index: texts[node.serial] for node in self.nodes if node.serial in texts}
 
-    def _keep(self, graph: Graph, places: Mapping[int, Any]) -> bool:
-        self.graph, self.nodes = graph, graph.nodes
+    def _keep(self, graph: Graph, places: Mapping[int, Any], as_it_is: bool = False) -> bool:
+        self.graph, self.cuts = (graph, Cuts()) if as_it_is else with_cuts(graph)
+        self.nodes = self.graph.nodes
         self.made_at: list[Any] = [places.get(node.serial) for node in self.nodes]  #: by which instruction
         self.values: list[Any] = [node.value for node in self.nodes]
         self.users: list[list[Use]] = [[] for _ in self.nodes]

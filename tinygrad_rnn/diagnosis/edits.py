@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from .edit_context import Scene
 from .edited_walks import Edit
 from .edits_of_accumulation import of_accumulation
+from .edits_of_detached import of_detached
 from .edits_of_gradients import of_gradients
 from .edits_of_leaves import of_leaves
 from .edits_of_loops import of_loops
@@ -21,7 +22,7 @@ from .edits_of_values import of_values
 from .edits_read_off import read_off
 
 OF_RULES = (of_leaves, of_uses, of_values, of_stale_values, of_numbers, of_paths)
-OF_LOOPS = (of_loops, of_states, of_saved_values, of_gradients, of_accumulation, read_off)
+OF_LOOPS = (of_loops, of_states, of_detached, of_saved_values, of_gradients, of_accumulation, read_off)
 STEP = re.compile(r"\bstep(s?)\b")
 
 

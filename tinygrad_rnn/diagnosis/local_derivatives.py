@@ -52,7 +52,7 @@ class Pulls:
         target, count = np.shape(record.target(node, slot)), len(gradients)
         if node.op.elementwise:
             return unbroadcast(gradients * self.slope(node, slot), target)
-        if node.op.name == "linear" and slot == 0:
+        if node.op.name == "linear" and slot == 0 and use not in record.cuts:
             return np.asarray(gradients @ record.target(node, 1)).reshape(count, *target)
         size = int(np.prod(node.shape))
         if use not in self.matrices and size * int(np.prod(target)) <= ENTRIES:
@@ -69,6 +69,8 @@ class Pulls:
     def tangent(self, node: Node, slot: int, direction: Array) -> Array:
         """The derivative of the node along ``direction`` of one operand, of the node's shape."""
         assert node.op is not None
+        if (node.index, slot) in self.record.cuts:
+            return np.zeros(node.shape)
         operands = [self.record.target(node, k) for k in range(len(node.operands))]
         moved = _stepped(node.op, slot, direction, operands, node.attrs)
         if moved is not None:
@@ -163,5 +165,48 @@ def _with_the_derivative(op: Primitive, slots: set[int]) -> Primitive:
         units = np.eye(int(np.prod(shape))).reshape(-1, *shape)
         rows = [_stepped(op, slot, unit, operands, attrs) for unit in units]
         return np.array([0.0 if row is None else np.vdot(row, g) for row in rows]).reshape(shape)
+
+    return variant(op, vjp=rule, accumulate=None)
+
+
+# Detached values ------------------------------------------------------------------------------------------
+
+#: by a use that reads a detached value: the operation as it is, with the rule that would send on
+Cuts = dict[tuple[int, int], Primitive]
+
+
+def with_cuts(graph: Graph) -> tuple[Graph, Cuts]:
+    """``graph`` with computed values in the place of their detached copies, read by rules that send nothing there."""
+    computed: dict[bytes, int] = {}
+    cuts, nodes = Cuts(), list(graph.nodes)
+    for node in graph.nodes:
+        value = np.asarray(node.value)
+        if node.op is not None:
+            cut = {}
+            for slot, x in enumerate(node.operands):
+                source = nodes[x.index] if isinstance(x, Ref) else node
+                if source.op is None and not source.requires_grad and _tells(np.asarray(source.value)):
+                    known = computed.get(np.asarray(source.value).tobytes(), -1)
+                    if known >= 0 and nodes[known].shape == source.shape:
+                        cut[slot] = Ref(known)
+            if cut:
+                cuts |= {(node.index, slot): node.op for slot in cut}
+                operands = tuple(cut.get(slot, x) for slot, x in enumerate(node.operands))
+                nodes[node.index] = replace(node, operands=operands, op=_cut(node.op, set(cut)), requires_grad=True)
+            if node.requires_grad and _tells(value):
+                computed[value.tobytes()] = node.index
+    return (Graph.of(nodes, graph.outputs), cuts) if cuts else (graph, cuts)
+
+
+def _tells(value: Array) -> bool:
+    """Whether a value has so many different numbers that two that are equal are the same."""
+    return value.dtype.kind == "f" and len(np.unique(value)) > 2
+
+
+def _cut(op: Primitive, slots: set[int]) -> Primitive:
+    """``op``, with nothing sent to the operands ``slots``."""
+
+    def rule(slot: int, g: Array, y: Array, *operands: Any, **attrs: Any) -> Array:
+        return np.zeros(np.shape(operands[slot])) if slot in slots else op.pull(slot, g, y, operands, attrs)
 
     return variant(op, vjp=rule, accumulate=None)

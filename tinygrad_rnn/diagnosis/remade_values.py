@@ -34,7 +34,7 @@ def remade(scene: Scene, nodes: Sequence[Node], depth: int, likely: float = LIKE
     ``depth``: so many operations back an operand may be another one. Of those further back only what is ``likely``.
     """
     op, record = nodes[0].op, scene.record
-    if op is None or any(n.op is not op or n.shape != nodes[0].shape for n in nodes):
+    if op is None or len({(n.op and n.op.name, n.shape) for n in nodes}) > 1:
         return
     if not (op.elementwise or op.name in ("concat", "matmul") or op.kind in ("movement", "index")):
         return
@@ -57,8 +57,8 @@ def remade(scene: Scene, nodes: Sequence[Node], depth: int, likely: float = LIKE
         line = scene.line(list(nodes), place)
         if line is None or (op.elementwise and np.shape(record.values[line[0]]) != nodes[0].shape):
             continue
-        if op.name == "matmul" and len(set(line)) < len(line):
-            continue  # another weight in the place of one
+        if record.values[line[0]].dtype.kind != "f" or (op.name == "matmul" and len(set(line)) < len(line)):
+            continue  # row numbers, or a weight
         mine = scene.name_of(nodes[-1], place)
         values: Sequence[Late]
         for words, values, cost in scene.stand_ins.of(line, nodes):
