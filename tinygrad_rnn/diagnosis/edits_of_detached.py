@@ -40,9 +40,8 @@ def of_detached(scene: Scene) -> Iterator[Edit]:
             for use in (use for t in at for use in carries.get(t + by, ())):
                 if use in record.truth.contributions and use not in on:
                     moved[use] = scaled(0.0)
-            yield Edit(
-                f"The gradient of {name} stops one time step {words} than where the program detaches it.", moved, cost=1.1
-            )
+            text = f"The gradient of {name} stops one time step {words} than where the program detaches it."
+            yield Edit(text, moved, cost=1.1)
 
 
 def _uncut(op: Primitive) -> Rule:
