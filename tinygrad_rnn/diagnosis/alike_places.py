@@ -139,15 +139,16 @@ class AlikePlaces:
         for edit in edits[1:]:
             whole = whole and whole.together(edit)
         if whole is not None:
-            first, *others = dict.fromkeys(self._subjects[id(edit)] for edit in edits)
-            layers = len({NUMBER.sub("", name) for name in (first, *others)}) == 1 and self.scene.loops
-            where = "In every layer alike" if layers else "Everywhere alike"
+            _, *others = dict.fromkeys(self._subjects[id(edit)] for edit in edits)
             too = f" So too at {', '.join(others)}." if others else ""
-            whole.words = f"{where}: {edits[0].words[:1].lower()}{edits[0].words[1:]}{too}"
-            if edits[0].scaling is not None:
-                whole.scaling = f"{where}: {edits[0].scaling[:1].lower()}{edits[0].scaling[1:]}"
+            whole.words = f"{_everywhere(edits[0].words)}{too}"
+            whole.scaling = edits[0].scaling and _everywhere(edits[0].scaling)
             whole.cost = max(edit.cost for edit in edits) + 0.05
             yield whole
+
+
+def _everywhere(words: str) -> str:
+    return f"Everywhere alike: {words[:1].lower()}{words[1:]}"
 
 
 def _kind(node: Node) -> str:

@@ -146,8 +146,8 @@ class Scene:
         found: dict[int, int] = {}
         for family in self.all_families:
             for slot in range(len(family[0].operands)) if len(family) > 1 else ():
-                line = self.line(family, slot)
-                if line is None or line[1] not in self.place:
+                line = [self._whole(index) for index in self.line(family, slot) or []]
+                if not line or line[1] not in self.place:
                     continue
                 number, at = self.place[line[1]]
                 state = [n.index for n in self.all_families[number]]
@@ -155,6 +155,14 @@ class Scene:
                 if at == 0 and line[1:] == state[: len(line) - 1] and line[0] not in state and fits:
                     found.setdefault(number, line[0])
         return found
+
+    def _whole(self, index: int) -> int:
+        """The value that the first rows were cut off from, as of a packed sequence's state, or the value itself."""
+        node = self.record.nodes[index]
+        if node.op is None or node.op.name != "getitem" or not node.shape:
+            return index
+        first = slice(None, node.shape[0])
+        return node.sources[0] if node.attrs["index"] in (first, (first,)) else index
 
     @cached_property
     def states(self) -> list[Family]:
@@ -253,12 +261,15 @@ class Scene:
         single: bool = True,
         cost: float = 0.0,
     ) -> Iterator[Edit]:
-        """The same mistake made at each likely set of time steps: at every one, at a single one, up to one."""
+        """The same mistake made at each likely set of time steps: at every one, at a single one, up to one.
+
+        Of a square both operands are the same: it is made for both.
+        """
+        slots = [k for k, x in enumerate(family[0].operands) if isinstance(x, Ref) and x == family[0].operands[slot]]
         for when, at, price in times(len(family), windows=windows):
             if single or len(at) > 1 or len(family) == 1:
-                yield Edit(
-                    f"{when}, {words}.", {(family[t].index, slot): rule(family[t]) for t in at}, cost=price + cost
-                )
+                uses = {(family[t].index, k): rule(family[t]) for t in at for k in slots}
+                yield Edit(f"{when}, {words}.", uses, cost=price + cost)
 
     def missing(self, family: Family, slot: int) -> Iterator[Edit]:
         """Edits that drop what a use sends; `Search.measured` tries other factors than 0 from these."""

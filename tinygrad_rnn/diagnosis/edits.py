@@ -17,11 +17,12 @@ from .edits_of_paths import of_paths
 from .edits_of_saved_values import of_saved_values
 from .edits_of_stale_values import of_stale_values
 from .edits_of_states import of_states
+from .edits_of_the_loss import of_the_loss
 from .edits_of_uses import of_uses
 from .edits_of_values import of_values
 from .edits_read_off import read_off
 
-OF_RULES = (of_leaves, of_uses, of_values, of_stale_values, of_numbers, of_paths)
+OF_RULES = (of_leaves, of_uses, of_values, of_stale_values, of_numbers, of_paths, of_the_loss)
 OF_LOOPS = (of_loops, of_states, of_detached, of_saved_values, of_gradients, of_accumulation, read_off)
 STEP = re.compile(r"\bstep(s?)\b")
 

@@ -26,7 +26,7 @@ Line = tuple[int, int]  #: a family by its number, and which operand
 def of_gradients(scene: Scene) -> Iterator[Edit]:
     """Edits of the gradient of each value of the loop, in sets of the lines that use it."""
     for family in scene.families:
-        if len(family) > 1 and family[0].shape and len({n.shape for n in family}) == 1:
+        if len(family) > 1 and family[0].shape:
             for kind in (_changed_in_place, _held, _of_another_step):
                 yield from scene.attempts.items(kind(scene, family))
     yield from scene.attempts.items(_held_in_all_gates(scene))
@@ -55,7 +55,9 @@ def _changed_in_place(scene: Scene, family: Family) -> Iterator[Edit]:
     """Edits in which a gradient was multiplied with a value before several of the lines that use it, or all."""
     record, lines = scene.record, lines_of(scene, family)
     same = {
-        line: uses for line, uses in lines.items() if all(record.nodes[i].shape == family[0].shape for i, _ in uses)
+        line: uses
+        for line, uses in lines.items()
+        if all(record.nodes[i].shape == n.shape for n, (i, _) in zip(family, uses, strict=False))
     }
     if not 2 <= len(same) <= MOST_LINES:
         return

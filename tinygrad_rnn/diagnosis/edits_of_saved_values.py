@@ -160,6 +160,17 @@ def affected(
     return remade, uses
 
 
+def descendants(scene: Scene, nodes: Iterable[Node]) -> set[int]:
+    """``nodes`` and all that is made of them."""
+    pending = [n.index for n in nodes]
+    found = set(pending)
+    while pending:
+        new = {user for user, _ in scene.record.users[pending.pop()]} - found
+        found |= new
+        pending += new
+    return found
+
+
 def with_values(scene: Scene, changed: Mapping[int, Late], remade: Iterable[int]) -> Valued:
     """The true rule with ``changed`` values, and with those ``remade`` of them, computed when needed."""
     known = dict(changed)

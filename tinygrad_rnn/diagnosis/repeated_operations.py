@@ -171,7 +171,10 @@ def _line(node: Node) -> tuple[Any, ...]:
 
 
 def _place(node: Node) -> tuple[Any, ...]:
-    return (node.op.name if node.op else "leaf", node.scope.path, node.scope.part, node.role, node.site, node.shape)
+    shape = (
+        node.shape if node.scope.step is None else (len(node.shape), node.shape[1:])
+    )  # of packed sequences fewer go on
+    return (node.op.name if node.op else "leaf", node.scope.path, node.scope.part, node.role, node.site, shape)
 
 
 def _weight(graph: Graph, x: Any, uses: Mapping[int, Sequence[int | None]]) -> Any:

@@ -141,7 +141,8 @@ class StandIns:
     def _of(self, line: Sequence[int], nodes: Sequence[Node]) -> Iterator[tuple[str, list[Array], float]]:
         values = [np.asarray(self.record.values[index]) for index in line]
         shape, number, seen = values[-1].shape, self.scene.place.get(line[-1], (-1, 0))[0], {tuple(map(id, values))}
-        if len({v.shape for v in values}) > 1:
+        packed = len({v.shape for v in values}) > 1
+        if len({v.shape[1:] for v in values}) > 1:
             return
         first = self.scene.initial.get(number)
         same = [(number, -1) if index == first else self.scene.place.get(index, (number, -1)) for index in line]
@@ -158,13 +159,16 @@ class StandIns:
             for places, more in ways:
                 near = own or series.family in self.scene.initial or series.family in self._listed
                 for words, found, cost in series.variants(places, near, other_loop) if places else ():
+                    if packed and any(len(v) < len(w) for v, w in zip(found, values, strict=True)):
+                        continue
+                    found = [v[: len(w)] if packed else v for v, w in zip(found, values, strict=True)]
                     if (key := tuple(map(id, found))) not in seen:
                         seen.add(key)
                         yield words, found, cost + more
-                if places and not own and len(set(places)) == len(line) > 1:
+                if places and not own and not packed and len(set(places)) == len(line) > 1:
                     moved = [values[0], *series.moved(places, -1, "end")[1:]]
                     yield f"{series.name} of the step before, what belongs there at the first", moved, more + 0.2
-        if 1 < len(set(line)) < len(line):  # a state that not every step moves
+        if 1 < len(set(line)) < len(line) and not packed:  # a state that not every step moves
             name = f"{self.scene.named(self.record.nodes[line[-1]])}, as it is read,"
             read = Series(name, values, 0, tuple(range(len(line))))
             for words, found, cost in read.variants(range(len(line)), near=True):
