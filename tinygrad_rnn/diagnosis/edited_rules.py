@@ -147,9 +147,16 @@ class AsIf:
         return record.pull(self.other, self.slot, g)
 
 
-def of_another_gradient(given: Array) -> Rule:
-    """The true rule, applied to ``given`` instead of the node's gradient."""
-    return lambda record, node, slot, g: record.pull(node, slot, given)
+@dataclass(frozen=True, eq=False)
+class Instead:
+    """The true rule, applied to ``given``, times a number, instead of the node's gradient."""
+
+    given: Late
+    factor: float = 1.0
+
+    def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
+        """The contribution to operand ``slot`` of ``node``, whatever the node's gradient ``g`` is."""
+        return record.pull(node, slot, self.factor * made(self.given))
 
 
 def by_itself(index: int) -> Rule:

@@ -14,9 +14,10 @@ from ..graph import Node, Ref
 from ..norms import norm
 from ..tensors import Array
 from .edit_context import Family, Scene, is_nonlinear
-from .edited_rules import Times, of_another_gradient
+from .edited_rules import Instead, Times
 from .edited_walks import Edit, Record, Rule, Use
 from .series import Series
+from .stand_ins import ITSELF
 
 #: of a gradient that more lines use than this, not every set of lines is tried
 MOST_LINES = 5
@@ -26,8 +27,8 @@ Line = tuple[int, int]  #: a family by its number, and which operand
 def of_gradients(scene: Scene) -> Iterator[Edit]:
     """Edits of the gradient of each value of the loop, in sets of the lines that use it."""
     for family in scene.families:
-        if len(family) > 1 and family[0].shape:
-            for kind in (_changed_in_place, _held, _of_another_step):
+        for kind in (_changed_in_place, _held, _of_another_step) if len(family) > 1 else (_changed_in_place,):
+            if family[0].shape:
                 yield from scene.attempts.items(kind(scene, family))
     yield from scene.attempts.items(_held_in_all_gates(scene))
 
@@ -52,34 +53,48 @@ def lines_of(scene: Scene, family: Family) -> dict[Line, list[Use]]:
 
 
 def _changed_in_place(scene: Scene, family: Family) -> Iterator[Edit]:
-    """Edits in which a gradient was multiplied with a value before several of the lines that use it, or all."""
+    """Edits in which a gradient was multiplied with a value, or divided by it, before some of the lines that use it.
+
+    Before all of them by any value of the step; before some, by one that it is made of.
+    """
     record, lines = scene.record, lines_of(scene, family)
     same = {
         line: uses
         for line, uses in lines.items()
         if all(record.nodes[i].shape == n.shape for n, (i, _) in zip(family, uses, strict=False))
     }
-    if not 2 <= len(same) <= MOST_LINES:
-        return
-    factors: dict[str, list[Array]] = {}
+    if (
+        not same
+        or len(same) > MOST_LINES
+        or (len(same) == 1 and all(_by_element(record, use) for use in next(iter(same.values()))))
+    ):
+        return  # of one operation by element, what it sends is multiplied
     inner = {k for k, _ in same} | {scene.place[n.index][0] for n in scene.made_of_step(family)}
+    names = {scene.named(scene.all_families[k][-1]) for k in inner}
     for words, values, cost in scene.stand_ins.of([n.index for n in family], family):
-        if cost == 0.2 and any(scene.named(scene.all_families[k][-1]) == words for k in inner):
-            factors[words] = values
-    for size in range(1, len(same) + 1):
-        for some in combinations(same, size):
-            places = " and ".join(dict.fromkeys(_receiver(scene, line) for line in some))
-            for words, values in factors.items():
-                by_step = {n.scope.step: v for n, v in zip(family, values, strict=True)}
-                uses: dict[Use, Rule] = {
-                    use: _before(record, record.nodes[use[0]], by_step[record.nodes[use[0]].scope.step])
-                    for line in some
-                    for use in same[line]
-                    if record.nodes[use[0]].scope.step in by_step
-                }
-                text = f"the gradient of {scene.named(family[-1])} is multiplied with {words} in place"
+        if cost not in (0.0, 0.2) or words.startswith(ITSELF):
+            continue
+        by_step = {n.scope.step: v for n, v in zip(family, values, strict=True)}
+        for size in range(1, len(same) + 1) if words in names else (len(same),):
+            for some in combinations(same, size):
+                places = " and ".join(dict.fromkeys(_receiver(scene, line) for line in some))
                 which = "before all lines that use it" if size == len(same) else f"before what {places} receive"
-                yield Edit(f"At every step, {text}, {which}.", uses, cost=1.25)
+                uses = [use for line in some for use in same[line] if record.nodes[use[0]].scope.step in by_step]
+                changes = {"multiplied with": np.asarray} | (
+                    {"divided by": np.reciprocal} if all(map(np.all, values)) else {}
+                )
+                for how, change in changes.items():
+                    rules: dict[Use, Rule] = {}
+                    for use in uses:
+                        node = record.nodes[use[0]]
+                        rules[use] = _before(record, node, change(by_step[node.scope.step]))
+                    text = f"the gradient of {scene.named(family[-1])} is {how} {words} in place"
+                    yield Edit(f"At every step, {text}, {which}.", rules, cost=1.25)
+
+
+def _by_element(record: Record, use: Use) -> bool:
+    op = record.nodes[use[0]].op
+    return op is not None and op.elementwise
 
 
 def _before(record: Record, node: Node, value: Array) -> Rule:
@@ -176,8 +191,6 @@ def _of_another_step(scene: Scene, family: Family) -> Iterator[Edit]:
                 continue
             by_step = {n.scope.step: g for n, g in zip(family, found, strict=True)}
             places = [use for uses in outside.values() for use in uses]
-            moved: dict[Use, Rule] = {
-                use: of_another_gradient(by_step[record.nodes[use[0]].scope.step]) for use in places
-            }
+            moved: dict[Use, Rule] = {use: Instead(by_step[record.nodes[use[0]].scope.step]) for use in places}
             text = f"At every step, all that {scene.named(family[-1])} sends, but what it carries, comes from {words}."
             yield Edit(text, moved, cost=1.2 + cost)

@@ -42,7 +42,7 @@ def _of_another(scene: Scene, family: Family, slot: int, below: list[int]) -> It
             changed[index] = np.asarray(node.op.forward(*operands, **node.attrs))  # type: ignore[union-attr]
         rule = Valued(changed)
         uses: dict[Use, Rule] = {(index, k): rule for index in below for k in range(len(record.nodes[index].operands))}
-        sent = {
+        sent: dict[Use, int | None] = {
             (n.index, k): other.index
             for n, i, other in zip(family, line, rival, strict=True)
             for k, x in enumerate(n.operands)

@@ -216,7 +216,7 @@ def _other_gradients(scene: Scene, family: Family, slot: int, subject: str, leaf
         text = f"At every step, {subject} comes from the gradient {words}."
         if leaf:  # nothing comes back from there
             given = {n.index: record.gradient(found[n.index]) for n in family}
-            uses: dict[Use, Rule] = {(i, slot): edited_rules.of_another_gradient(g) for i, g in given.items()}
+            uses: dict[Use, Rule] = {(i, slot): edited_rules.Instead(g) for i, g in given.items()}
             yield Edit(text, uses, cost=1.25)
         elif twins := _twins(scene, family, slot, found):
             uses = {(here, slot): scaled(0.0) for here in found}
@@ -372,6 +372,7 @@ CROSS_ENTROPY = {
     "is only −1 at the target, the probabilities are missing": "-g * t",
     "is the probabilities, and −1 in the place of that at the target": "g * where(t, -1, p)",
     "is the probabilities, and 1 in the place of that at the target": "g * where(t, 1, p)",
+    "is p − 1 at the target, and 0 elsewhere": "g * t * (p - 1)",
     "is −1/p at the target: softmax' is missing": "-g * t / p",
     "is the probabilities plus 1 at the target, not minus": "g * (p + t)",
     "is the probabilities times the gradient, minus 1 at the target: only one of the two is scaled": "g * p - t",

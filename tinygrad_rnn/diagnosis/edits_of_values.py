@@ -13,6 +13,7 @@ from ..tensors import Array
 from .edit_context import Family, Scene, in_brackets, is_nonlinear
 from .edited_rules import (
     PRODUCTS,
+    Instead,
     Late,
     OneReplaced,
     Slope,
@@ -20,8 +21,6 @@ from .edited_rules import (
     Valued,
     blocks_transposed,
     by_itself,
-    made,
-    of_another_gradient,
     true_slope,
 )
 from .edited_walks import Edit, Rule, Use
@@ -152,7 +151,7 @@ def _instead_of_the_gradient(scene: Scene, family: Family) -> Iterator[Edit]:
     for words, values, cost in scene.stand_ins.of([n.index for n in family], family):
         if cost > 0.2 or words.startswith(ITSELF) or any(len(nodes) < len(family) for nodes in slots.values()):
             continue
-        rules = {n.index: of_another_gradient(made(v)) for n, v in zip(family, values, strict=True)}
+        rules = {n.index: Instead(v) for n, v in zip(family, values, strict=True)}
         for some in [[*slots], *([slot] for slot in slots if len(slots) > 1)]:
             uses: dict[Use, Rule] = {(n.index, slot): rules[n.index] for n in family for slot in some}
             subject = scene.subject(family, some[0]) if len(some) == 1 else f"all that {scene.named(family[-1])} sends"

@@ -1,4 +1,4 @@
-"""Factors that differ from step to step, and targets that a mask hides: what is unknown is solved for.
+"""Factors that differ from step to step, those of values, and targets that a mask hides: they are solved for.
 
 Where what a step sends is missing, the given numbers change by so much; they are a sum of such changes, each with its
 own factor, if that is the mistake. The factors are found by least squares on the sketches, and then walked.
@@ -7,6 +7,7 @@ own factor, if that is the mistake. The factors are found by least squares on th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,8 @@ import numpy as np
 
 from ..graph import Ref
 from ..tensors import Array
-from .edited_rules import Valued
-from .edited_walks import Edit, Rule, Use
+from .edited_rules import Instead, Valued
+from .edited_walks import Edit, Rule, Use, scaled
 from .row_numbers import one_hot
 from .rules_as_text import with_factor
 from .student_names import as_written
@@ -56,6 +57,22 @@ def of_each_step(search: Search) -> Iterator[Edit]:
                 text = ", ".join(f"{f:.4g}" for f in np.round(factors, 9))
                 words = f"{words} has a factor of its own at every step: {text}"
             yield Edit(f"{words}{counted}.", uses, cost=1.45)
+
+
+def of_a_multiple(search: Search) -> Iterator[Edit]:
+    """Edits in which a value is taken, with any factor, where the gradient belongs that a rule is applied to."""
+    lost: dict[frozenset[Use], Array] = {}
+    for tried in search.tried:
+        rules = {use: rule for use, rule in tried.edit.uses.items() if isinstance(rule, Instead)}
+        if not rules or len(rules) < len(tried.edit.uses) or tried.edit.parts:
+            continue
+        if (key := frozenset(rules)) not in lost:
+            lost[key] = next(search.look([Edit("", dict.fromkeys(rules, scaled(0.0)))])).sketch
+        change, left = (tried.sketch - lost[key]) / search.unit, (search.target - lost[key]) / search.unit
+        factor = float(change @ left / (change @ change)) if change.any() else 0.0
+        if factor and np.linalg.norm(factor * change - left) <= NEAR * np.linalg.norm(left) + 4 * np.sqrt(len(left)):
+            uses: dict[Use, Rule] = {use: replace(rule, factor=factor) for use, rule in rules.items()}
+            yield Edit(f"{tried.edit.words[:-1]}, times {as_written(factor)}.", uses, cost=tried.edit.cost + 0.1)
 
 
 def _at_few_steps(factors: Array) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..graph import Node
 from ..tensors import Array
+from .alike_places import NUMBER, PLACE
 from .edit_context import Scene, in_brackets
 from .edited_rules import Late, made
 from .stand_ins import LIKELY, Variant
@@ -78,11 +79,11 @@ def _all_parts(scene: Scene, nodes: Sequence[Node]) -> Iterator[Variant]:
     alike: list[dict[str, tuple[str, Sequence[Late]]]] = []
 
     for place in range(len(nodes[0].operands)):
-        line = scene.line(list(nodes), place)
+        line = scene.line(list(nodes), place) or []
+        inside = {k for index in line for k in (index, *scene.ancestors(index))}
         ways = scene.stand_ins.of(line, nodes) if line else []
-        start = scene.alike.place(line[-1]) if line else ("leaf", 0)
-        said = ((scene.alike.relative(words, start), words, values) for words, values, _ in ways)
-        alike.append({how: (words, values) for how, words, values in said if how})
+        own = ((w, v) for w, v, _ in ways if all(int(index) in inside for _, index in PLACE.findall(w)))
+        alike.append({NUMBER.sub("", scene.said(words)): (words, values) for words, values in own})  # the nearest
     for how in alike[0]:
         if all(how in ways for ways in alike):
             parts = [ways[how] for ways in alike]

@@ -30,8 +30,14 @@ TOGETHER = [
 ]
 
 
-#: what is written besides a small change of the formula: the target is assigned, not subtracted
-INSTEAD = {"g - exp(y) * sum(g)": ["where(g, g, -exp(y) * sum(g))", "where(g, -g, -exp(y) * sum(g))"]}
+#: what is written besides a small change of the formula: the target is assigned, not subtracted; only the target is
+#: kept; dL/dp of the probabilities p
+INSTEAD = {
+    "g - exp(y) * sum(g)": [
+        *("where(g, g, -exp(y) * sum(g))", "where(g, -g, -exp(y) * sum(g))"),
+        *("where(g, g - exp(y) * sum(g), 0)", "g / exp(y)"),
+    ]
+}
 
 
 def changed(formula: str) -> Iterator[tuple[str, ast.Expression]]:
