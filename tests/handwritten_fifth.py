@@ -745,7 +745,7 @@ MISTAKES = [
     ('leaky', 'mean_d = dxhat.mean(axis=1', 'mean_d = dxhat.mean(axis=0', "layer norm's mean over the batch", 'Everywhere alike: at every step, what a⁽¹⁾ receives from unit⁽¹⁾, by all ways, is (g - mean_over_the_batch(g) - y * mean(g * y)) / s'),
     ('leaky', 'dpre * self.gain', 'dpre', 'gain forgotten', 'Everywhere alike: at every step, what unit⁽¹⁾ receives from unit⁽¹⁾ ⊙ gain1 lacks the factor gain1.'),
     ('leaky', '(cand - h_prev)', 'cand', 'leak: -h of the (1 - a) h forgotten', 'Everywhere alike: at every step, what rate⁽¹⁾ receives from 1 − rate⁽¹⁾ is missing.'),
-    ('leaky', 'self.drate * self.rate * (1 - self.rate)', 'self.drate', "sigmoid' of the leak forgotten", 'Everywhere, the derivative of sigmoid is taken to be 1: it is forgotten.'),
+    ('leaky', 'self.drate * self.rate * (1 - self.rate)', 'self.drate', "sigmoid' of the leak forgotten", 'the derivative of sigmoid is taken to be 1: it is forgotten.'),
     ('leaky', 'dcand = self.rate * dh', 'dcand = dh', 'leak forgotten before the candidate', 'Everywhere alike: at every step, what tanh((unit⁽¹⁾ ⊙ gain1) + bias1) receives from rate⁽¹⁾ ⊙ … in h⁽¹⁾ lacks the factor rate⁽¹⁾.'),
     ('leaky', '(dpre * xhat).sum', '(dcand * xhat).sum', "gain's gradient before tanh'", 'Everywhere alike: at every step, in what gain1 receives from unit⁽¹⁾ ⊙ gain1 the derivative at tanh((unit⁽¹⁾ ⊙ gain1) + bias1) is forgotten.'),
     ('leaky', 'self.dbias += dpre.sum(axis=0)', 'self.dbias += dpre.sum(axis=0) / len(dpre)', 'bias: mean over the batch', 'Everywhere alike: at every step, what bias1 receives from (unit⁽¹⁾ ⊙ gain1) + bias1 is halved (2 is the size of the batch).'),

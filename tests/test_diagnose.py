@@ -61,7 +61,7 @@ MISTAKES = {
     "new h": "what U receives from linear(h, U) uses h of the step after",
     "overwritten": "At every step but the first, what U receives from linear(h, U) is missing, as with",
     "first skipped": "At the first step only, what W receives from linear(x, W) is missing.",
-    "one row": "Every bias is not un-broadcast",
+    "one row": "is not un-broadcast: the first row instead of the sum over the batch. So too at",
     "transposed": "what h receives from linear(h, U) of the next step uses U transposed",
 }
 

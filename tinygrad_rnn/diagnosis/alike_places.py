@@ -30,6 +30,8 @@ FAR = 6
 MOST = 12
 #: edits that cost more are not
 DEAREST = 1.6
+#: nor those at single steps in the middle, or from or up to one
+SOME_STEPS = re.compile(r"At one step only|At every step but step|(Up to|From) step|Every \d+ steps")
 Place = tuple[str, int]  #: a family by its number, or a leaf by its index
 
 
@@ -116,7 +118,7 @@ class AlikePlaces:
 
     def note(self, edit: Edit) -> None:
         """Keep ``edit``, whose words still have the values in them, with those that are the same mistake elsewhere."""
-        start = self._start(edit) if edit.cost < DEAREST else None
+        start = self._start(edit) if edit.cost < DEAREST and not SOME_STEPS.match(edit.words) else None
         words = start and self.relative(edit.words, start)
         if start is not None and words:
             named = PLACE.search(edit.words)

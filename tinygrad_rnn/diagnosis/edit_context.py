@@ -162,7 +162,7 @@ class Scene:
         if node.op is None or node.op.name != "getitem" or not node.shape:
             return index
         first = slice(None, node.shape[0])
-        return node.sources[0] if node.attrs["index"] in (first, (first,)) else index
+        return node.sources[0] if repr(node.attrs["index"]) in (repr(first), repr((first,))) else index
 
     @cached_property
     def states(self) -> list[Family]:

@@ -30,7 +30,6 @@ def of_gradients(scene: Scene) -> Iterator[Edit]:
         for kind in (_changed_in_place, _held, _of_another_step) if len(family) > 1 else (_changed_in_place,):
             if family[0].shape:
                 yield from scene.attempts.items(kind(scene, family))
-    yield from scene.attempts.items(_held_in_all_gates(scene))
 
 
 def lines_of(scene: Scene, family: Family) -> dict[Line, list[Use]]:
@@ -152,21 +151,6 @@ def _goes_to_weights(scene: Scene, family: Family) -> bool:
     cut = [n for n in users if n.op is not None and n.op.kind in ("index", "movement")]
     users += [record.nodes[user] for n in cut for user, _ in record.users[n.index]]
     return any(is_nonlinear(n) for n in users)
-
-
-def _held_in_all_gates(scene: Scene) -> Iterator[Edit]:
-    """The same for the gradients before all gates of a step, each made by its own weights."""
-    before = [scene.line(gate, 0) for gate in scene.gates]
-    nodes = [scene.record.nodes[i] for line in before for i in line or [] if scene.record.nodes[i].op is not None]
-    gradients = [scene.record.gradient(n.index) for n in nodes]
-    if len(before) < 2 or not nodes:
-        return
-    uses = [use for use in scene.record.truth.contributions if use[0] in {n.index for n in nodes}]
-    for limit in _limits(gradients):
-        clipped: dict[Use, Rule] = dict.fromkeys(uses, _clip(limit))
-        yield Edit(
-            f"At every step, the gradients before all nonlinearities are clipped to ±{limit:g}.", clipped, cost=1.3
-        )
 
 
 def _of_another_step(scene: Scene, family: Family) -> Iterator[Edit]:

@@ -309,7 +309,7 @@ def _clipped_carries(scene: Scene) -> Iterator[Edit]:
         uses = [[use for use in uses if use in sent] for uses in scene.carries(family).values()]
         if not all(len(each) == 1 for each in uses):
             continue
-        sizes = np.abs(np.concatenate([np.ravel(sent[use]) for (use,) in uses[1:]]))
+        sizes = np.abs(np.concatenate([np.zeros(0), *(np.ravel(sent[use]) for (use,) in uses[1:])]))
         for limit in (digit * 10.0**k for k in range(-4, 3) for digit in (1, 2, 5)):
             if sizes.size and sizes.min() < limit < 2 * sizes.max():
                 rule = clipped_to(limit)

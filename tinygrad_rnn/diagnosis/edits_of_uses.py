@@ -36,7 +36,7 @@ def of_uses(scene: Scene) -> Iterator[Edit]:
     for family in scene.families:
         for slot, nodes in scene.slots(family).items():
             yield from scene.attempts.items(_of_a_use(scene, nodes, slot))
-    for kind in (_nonlinearities, _logistic, _summands, _everywhere):
+    for kind in (_nonlinearities, _logistic, _summands, _masks):
         yield from scene.attempts.items(kind(scene))
 
 
@@ -445,30 +445,21 @@ def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> It
 
 
 def _nonlinearities(scene: Scene) -> Iterator[Edit]:
-    """Edits that replace the derivative of a nonlinearity, at one place of the step or wherever it is used."""
+    """Edits that replace the derivative of a nonlinearity."""
     record = scene.record
-    by_op: dict[str, list[Family]] = defaultdict(list)
     for family in scene.families:
         op, operand = family[0].op, family[0].operands[0]
-        alone = op is not None and len(family[0].operands) == 1 and isinstance(operand, Ref)
-        same = alone and record.nodes[operand.index].shape == family[0].shape  # type: ignore[union-attr]
-        if op is not None and same and not op.moves(0):
-            by_op[op.name].append(family)
-    for name, group in by_op.items():
+        alone = op is not None and len(family[0].operands) == 1 and isinstance(operand, Ref) and not op.moves(0)
+        if op is None or not alone or np.shape(record.target(family[0], 0)) != family[0].shape:
+            continue
         for words, slope in SLOPES.items():
-            text = f"the derivative of {name} is taken to be {words}"
-            plain = [_plain(record, slope, family) for family in group]
-            if not words.startswith("1:") and all(plain):
+            if not words.startswith("1:") and _plain(record, slope, family):
                 continue  # 0, or 1, everywhere: that is said otherwise
-            for family in group:
-                at = f"at {scene.named(family[0])} {text}"
-                yield from scene.at_times(family, 0, at, lambda _, s=words: Sloped(s), single=words in OFTEN)
-                at = f"{at.replace(' taken to be', '')} alone: the gradient is not in it"
-                only = Sloped(words, alone=True)
-                yield from scene.at_times(family, 0, at, lambda _, r=only: r, single=False, cost=0.4)
-            if len(group) > 1:
-                uses: dict[Use, Rule] = {(n.index, 0): Sloped(words) for f in group for n in f}
-                yield Edit(f"Everywhere, {text}.", uses, cost=0.9)
+            at = f"at {scene.named(family[0])} the derivative of {op.name} is"
+            text = f"{at} taken to be {words}"
+            yield from scene.at_times(family, 0, text, lambda _, s=words: Sloped(s), single=words in OFTEN)
+            text, only = f"{at} {words} alone: the gradient is not in it", Sloped(words, alone=True)
+            yield from scene.at_times(family, 0, text, lambda _, r=only: r, single=False, cost=0.4)
 
 
 def _plain(record: Record, slope: edited_rules.Slope, family: Family) -> bool:
@@ -662,32 +653,16 @@ def _arriving(scene: Scene, node: Node) -> tuple[list[tuple[Use, ...]], bool]:
     return [(use, *way) for use in uses], bool(way)
 
 
-def _everywhere(scene: Scene) -> Iterator[Edit]:
-    """Edits made at every place of a kind: all masks, all biases."""
+def _masks(scene: Scene) -> Iterator[Edit]:
+    """Edits by which all masks are ignored."""
     record = scene.record
-    summed: list[Use] = []
     masks: dict[Use, Rule] = {}
-    batch = set()
-    for node, slot in record.truth.contributions:
-        use, made = (node, slot), record.nodes[node]
-        assert made.op is not None
-        if made.op.name == "where":
+    for use in record.truth.contributions:
+        node = record.nodes[use[0]]
+        name, other = node.op and node.op.name, node.operands[1 - use[1]] if len(node.operands) == 2 else None
+        if name == "where":
             masks[use] = edited_rules.unmasked
-        elif (
-            made.op.name == "mul"
-            and isinstance(x := made.operands[1 - slot], Ref)
-            and scene.is_mask(record.nodes[x.index])
-        ):
+        elif name == "mul" and isinstance(other, Ref) and scene.is_mask(record.nodes[other.index]):
             masks[use] = edited_rules.passed_on
-        elif made.op.name in ("linear", "add") and np.ndim(record.target(made, slot)) == 1 and len(made.shape) == 2:
-            summed.append(use)
-            batch.add(made.shape[0])
     if masks:
         yield Edit("The masks are ignored: gradients pass as if every sequence were of full length.", masks)
-    for which, words in ((0, "first"), (-1, "last")) if summed else ():
-        yield Edit(
-            f"Every bias is not un-broadcast: it receives the batch's {words} row, not the sum.",
-            dict.fromkeys(summed, row(which)),
-        )
-    for n in sorted(batch - {1}):
-        yield Edit(f"Every bias is averaged over the batch of {n}, not summed.", dict.fromkeys(summed, scaled(1 / n)))
