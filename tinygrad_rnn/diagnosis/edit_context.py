@@ -269,7 +269,7 @@ class Scene:
         for when, at, price in times(len(family), windows=windows):
             if single or len(at) > 1 or len(family) == 1:
                 uses = {(family[t].index, k): rule(family[t]) for t in at for k in slots}
-                yield Edit(f"{when}, {words}.", uses, cost=price + cost)
+                yield Edit(f"{when}, {words}.", uses, cost=price + cost + 0.1 * (len(slots) - 1))
 
     def missing(self, family: Family, slot: int) -> Iterator[Edit]:
         """Edits that drop what a use sends; `Search.measured` tries other factors than 0 from these."""

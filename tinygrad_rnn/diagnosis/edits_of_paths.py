@@ -26,6 +26,7 @@ def of_paths(scene: Scene) -> Iterator[Edit]:
     for family in scene.families:
         for target, at in _pairs(scene, family, LONGEST, along=False):
             yield from _as_one(scene, family, target, at)
+            yield from _passing_by(scene, family, target, at)
         for target, at in _pairs(scene, family, ALONG, along=True):
             yield from _as_a_formula(scene, family, target, at)
             yield from _without_a_factor(scene, family, target, at)
@@ -64,6 +65,27 @@ def _as_one(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -
         edit = _sent(scene, family, at, sloped)
         if edit is not None and words[:2] != "1:":
             yield replace(edit, words=f"{into} is the gradient times {words}.", cost=1.35)
+
+
+def _passing_by(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -> Iterator[Edit]:
+    """Edits in which a part of what a value receives passes several derivatives by, such as those of a clipping."""
+    record, groups = scene.record, defaultdict[str, dict[Use, int | None]](dict)
+    places = defaultdict[str, set[int]](set)
+    for node, ways in zip(family, at, strict=True):
+        if len(ways) > 1 or any(len({s for i, s in record.truth.contributions if i == k}) > 1 for k, _ in ways[0]):
+            return
+        end = record.target_of(ways[0][-1])
+        for use in (use for use in record.users[node.index] if use in record.truth.contributions):
+            later = record.nodes[use[0]].scope.step not in (None, node.scope.step)
+            number = scene.place[use[0]][0]
+            for source in ("the next step" if later else "its own step", scene.named(scene.all_families[number][-1])):
+                groups[source][use] = end
+                places[source].add(number)
+    for source, sent in groups.items():
+        if len(sent) < sum(len(uses) for uses in groups.values()) / 2 and (source[0] == "⟦" or len(places[source]) > 1):
+            names = scene.named(family[-1]), scene.named(target[-1])
+            text = f"At every step, what {names[0]} receives from {source} is handed on to {names[1]} as it is"
+            yield Edit(f"{text}: the derivatives between them are not on it.", sent=sent, cost=1.2)
 
 
 def _as_a_formula(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -> Iterator[Edit]:

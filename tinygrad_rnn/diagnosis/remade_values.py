@@ -37,9 +37,7 @@ def remade(scene: Scene, nodes: Sequence[Node], depth: int, likely: float = LIKE
     op, record = nodes[0].op, scene.record
     if op is None or len({(n.op and n.op.name, n.shape) for n in nodes}) > 1:
         return
-    if not (op.elementwise or op.name in ("concat", "matmul") or op.kind in ("movement", "index")):
-        return
-    if not nodes[0].shape:
+    if not (op.elementwise or op.joins or op.kind in ("movement", "index", "contraction")) or not nodes[0].shape:
         return
     count = len(nodes[0].operands)
     operands = [[record.target(n, k) for k in range(count)] for n in nodes]
@@ -58,7 +56,7 @@ def remade(scene: Scene, nodes: Sequence[Node], depth: int, likely: float = LIKE
         line = scene.line(list(nodes), place)
         if line is None or (op.elementwise and np.shape(record.values[line[0]]) != nodes[0].shape):
             continue
-        if record.values[line[0]].dtype.kind != "f" or (op.name == "matmul" and len(set(line)) < len(line)):
+        if record.values[line[0]].dtype.kind != "f" or (op.kind == "contraction" and len(set(line)) < len(line)):
             continue  # row numbers, or a weight
         mine = scene.name_of(nodes[-1], place)
         values: Sequence[Late]
