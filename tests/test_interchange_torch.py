@@ -495,6 +495,18 @@ def test_calls_without_a_name_are_taken_apart():
     same(Odd(), torch.randn(3, 2, 3))
 
 
+class InPlace(nn.Module):
+    """Calls that write, and are taken apart: made once more, they begin with what was there before them."""
+
+    def forward(self, x):
+        y = (x * 2).addcmul_(x, x, value=0.5).addcdiv_(x, x.abs() + 1.0)
+        return F.leaky_relu(y, 0.1, inplace=True) + (x * 3).frac_()
+
+
+def test_calls_in_place_without_a_name_are_taken_apart():
+    same(InPlace(), torch.randn(3, 2, 3))
+
+
 class Encoder(nn.Module):
     """Layers that leave a tensor's elements in another order, dropped at random: the mask is drawn in that order."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch._decomp import decomposition_table
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -85,6 +86,7 @@ def decomposed(recorder: CallRecorder, call: Call, func: Any, mirrored: Any) -> 
         copies = mapped(again, (list(call.args), call.kwargs))
         for (_, copy), ((_, theirs), (_, mine)) in zip(leaves(copies), pairs, strict=True):
             if isinstance(theirs, torch.Tensor) and recorder.is_live(theirs):
+                copy.copy_(torch.from_numpy(np.array(mine.numpy())))  # the call may have written to it
                 recorder.stand_for(copy, mine)
         parts = _Parts(recorder, call)
         with torch.no_grad(), parts:

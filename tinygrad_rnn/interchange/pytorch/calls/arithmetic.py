@@ -122,7 +122,6 @@ _UNARY: dict[str, Callable[[Any], Any]] = {
     "floor": Tensor.floor,
     "ceil": lambda x: -(-x).floor(),
     "trunc fix": _whole,
-    "frac": lambda x: x - _whole(x),
     "round": Tensor.round,
 }
 for _names, _of_one in _UNARY.items():
@@ -151,11 +150,8 @@ _logical(P.not_equal, "logical_xor", "xor", "bitwise_xor")
 enter_each(
     handles,
     {
-        "addcmul": lambda _, x, a, b, *, value=1: x + _scaled(a * b, value),
-        "addcdiv": lambda _, x, a, b, *, value=1: x + _scaled(a / b, value),
         "lerp": lambda _, x, end, weight: x + weight * (end - x),
         "gelu": lambda _, x, approximate="none": F.gelu(x, approximate),
-        "leaky_relu": lambda _, x, negative_slope=0.01, inplace=False: x.leaky_relu(negative_slope),
         "elu": lambda _, x, *scales, inplace=False, **named: elu(x, *scales, **named),
         "clamp clip": lambda _, x, min=None, max=None: x.clip(min, max),
         "where": lambda call, condition, x, y: T.where(condition, *widened(call, x, y)),
