@@ -13,6 +13,7 @@ from ..recurrence.loop import can_roll
 from ..recurrence.scan import Masks, time_first
 from ..scopes import layer_step, scope
 from ..tensors import Tensor, as_tensor
+from ..words import words
 from .activations import OF_GRU, OF_LSTM, Activation
 from .any_cell import Recurrent, keeping_loops
 from .cell_settings import four, gru_settings, lstm_extras, lstm_more, make_weights, one_of, rnn_settings, settings_of
@@ -25,6 +26,17 @@ State = tuple[Tensor, ...]
 PAST_END = ("zeros", "repeat", "live", "step")
 #: the final state of a row of length 0; None: there must be none
 EMPTY = (None, "initial", "zeros", "last")
+
+
+#: what all three layers are made with
+_COMMON = words(
+    "input_size hidden_size num_layers bias batch_first dropout bidirectional device dtype learned_state past_end empty"
+)
+
+
+def _common(names: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that all three layers have, from the local names of a constructor."""
+    return {name: names[name] for name in _COMMON}
 
 
 class RecurrentLayers(Recurrent):
@@ -316,21 +328,7 @@ class RNN(RecurrentLayers):
         empty: str | None = None,
     ) -> None:
         self.nonlinearity = nonlinearity
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            device,
-            dtype,
-            settings=rnn_settings("RNN", nonlinearity, clip, leak),
-            learned_state=learned_state,
-            past_end=past_end,
-            empty=empty,
-        )
+        super().__init__(**_common(locals()), settings=rnn_settings("RNN", nonlinearity, clip, leak))
 
     def _cell(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
         return (rnn_step(x, state[0], four(weights), self.nonlinearity, **self.settings),)
@@ -383,19 +381,8 @@ class LSTM(RecurrentLayers):
     ) -> None:
         self.peepholes = peepholes
         super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            device,
-            dtype,
+            **_common(locals()),
             settings=settings_of("LSTM", activations, clip, 3, coupled=coupled),
-            learned_state=learned_state,
-            past_end=past_end,
-            empty=empty,
             more=lstm_more(hidden_size, peepholes, proj_size),
             proj_size=proj_size,
         )
@@ -444,21 +431,7 @@ class GRU(RecurrentLayers):
         past_end: str = "zeros",
         empty: str | None = None,
     ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            device,
-            dtype,
-            settings=gru_settings("GRU", activations, clip, reset),
-            learned_state=learned_state,
-            past_end=past_end,
-            empty=empty,
-        )
+        super().__init__(**_common(locals()), settings=gru_settings("GRU", activations, clip, reset))
 
     def _cell(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
         return (gru_step(x, state[0], four(weights), **self.settings),)
