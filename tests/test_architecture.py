@@ -23,6 +23,7 @@ LAYERS = {
     "indexing_by_tensors operators composed_methods pytorch_methods cuda numpy_protocol array_conversion tensors "
     "functional",
     "graphs": "graph graph_file ancestors kept_walk forward_mode custom_function recorded_tensors rounding_noise "
+    "source_names "
     "kinks_nearby",
     "networks": "nn recurrence data saving optim optimizers compiler",
     "checks": "check diagnosis",

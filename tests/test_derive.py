@@ -220,7 +220,7 @@ def test_a_loop_by_hand_repeats_from_the_first_step_to_the_last(double):
     derivation = viz.derive(total)
     assert_true(derivation)
     (last,) = [line.text for line in derivation.recurrence if line.name == "dw"]
-    assert last == "dL/dw = sum(h_(t-1).T @ dadd_t for t=1..5)"
+    assert last == "dL/dw = sum(h_(t-1).T @ da_t for t=1..5)"
 
 
 def test_numbers():
@@ -685,7 +685,7 @@ def test_a_recurrence_with_gates_made_for_all_steps_at_once_has_no_scatter(doubl
     assert_true(found)
     text = str(found)
     assert "scatter" not in text
-    assert "stack(dh_t * linear_b[t-1] - dh_t * h_(t-1) for t=1..4)" in text
+    assert "stack(dh_t * n[t-1] - dh_t * h_(t-1) for t=1..4)" in text
     assert all("^{(h)}" not in line.latex for line in found.recurrence)  # a row of z is no part of a gate
 
 
@@ -988,7 +988,7 @@ def test_attention_over_an_encoder_is_written_once(stacked, double):
     assert_true(found)
     lines = [line for line in found.recurrence if not line.left.gradient]
     assert all(line.steps or line.left.step in (None, 0) for line in lines), found
-    assert ("stack(h1_k for k=1..4)" if stacked else "sum(softmax2_t[:, k-1:k] * h1_k for k=1..4)") in str(found)
+    assert ("stack(h1_k for k=1..4)" if stacked else "sum(share2_t[:, k-1:k] * h1_k for k=1..4)") in str(found)
     assert (r"\operatorname{stack}_{k=1}^{4}" if stacked else r"\sum_{k=1}^{4}") in found.latex()
 
 

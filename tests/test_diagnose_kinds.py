@@ -7,7 +7,6 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.diagnosis.edit_context import Scene
 from tinygrad_rnn.diagnosis.edited_walks import Record
 from tinygrad_rnn.diagnosis.search import Search
-from tinygrad_rnn.diagnosis.variables import variables
 from tinygrad_rnn.testing.planted_bugs import make_problem
 from tinygrad_rnn.testing.planted_bugs.as_losses import loss_of, own_problem
 
@@ -250,8 +249,7 @@ def gates_of_one_line(a, b, c, d):
 
 def test_values_of_one_line_are_called_by_their_variables():
     loss = gates_of_one_line(*(tg.tensor([x], requires_grad=True) for x in (0.1, 0.2, 0.3, 0.4))).sum()
-    found, _ = variables(loss)
-    told = [(found.get(node.serial), node.op.name) for node in tg.Graph(loss).nodes if node.op is not None]
+    told = [(node.variable, node.op.name) for node in tg.Graph(loss).nodes if node.op is not None]
     assert [pair for pair in told if pair[0] not in (None, "loss")] == [
         ("i", "sigmoid"), ("f", "tanh"), ("z", "sigmoid"), ("r", "sigmoid"), ("n", "tanh"),
         ("p", "exp"), ("q", "exp"), ("u", "exp"), ("w", "cos"),

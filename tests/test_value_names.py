@@ -244,6 +244,81 @@ def test_the_weights_of_a_cell_made_of_two_modules_are_called_as_in_pictures():
     drawn, names = in_pictures(graph, "gate"), Names(graph)
     called = {line.node: line.left.stem for line in viz.derive(loss).lines if line.left.gradient}
     for node in graph.parameters:
-        assert called[node.index] == drawn[node.index].replace(".", "_")
-    assert {called[node.index] for node in graph.parameters} >= {"z_weight", "r_weight", "z_bias", "r_bias"}
+        assert called[node.index] == drawn[node.index]
+    assert {called[node.index] for node in graph.parameters} >= {"z.weight", "r.weight", "z.bias", "r.bias"}
     assert {names.shown[node.index] for node in graph.parameters} >= {"z.weight", "r.weight"}
+
+
+class Gated(nn.Module):
+    """A cell of a user's own, whose gates are variables of its program."""
+
+    def __init__(self):
+        super().__init__()
+        self.z, self.r, self.n = nn.Linear(4, 2), nn.Linear(4, 2), nn.Linear(4, 2)
+
+    def forward(self, x, h):
+        both = tg.concat([x, h], axis=1)
+        z, r = self.z(both).sigmoid(), self.r(both).sigmoid()
+        n = self.n(tg.concat([x, r * h], axis=1)).tanh()
+        return (1 - z) * n + z * h
+
+
+def gated(steps: int = 3) -> tg.Tensor:
+    tg.manual_seed(0)
+    cell, x, h = Gated(), tg.randn(steps, 1, 2), tg.zeros(1, 2)
+    for t in range(steps):
+        h = cell(x[t], h)
+    return h.square().sum()
+
+
+def test_a_result_is_called_as_the_program_calls_it():
+    graph = tg.Graph(gated())
+    law(graph)
+    law_of_equations(graph)
+    names = viz.debug(gated()).names
+    assert {names.shown[names.find(f"{letter}_2")] for letter in "zrn"} == {"z_2", "r_2", "n_2"}
+    assert [names.graph.nodes[names.find(f"{letter}_2")].op.name for letter in "zrn"] == ["sigmoid", "sigmoid", "tanh"]
+    dot = viz.render(gated(), detail="gate").dot
+    assert all(f'"{title}"' in dot for title in ("z₁ = σ", "n₃ = tanh", "both₂ = concat", "h₁ = (1−z)⊙n + z⊙h"))
+    lines = [line.text for line in viz.derive(gated()).recurrence]
+    assert "z_t = sigmoid(concat(x_t, h_(t-1)) @ z.weight.T + z.bias)" in lines
+    assert any("z_t * (1 - z_t)" in line for line in lines)
+
+
+def test_a_parameter_has_one_name_in_a_module_of_ones_own():
+    loss = gated()
+    names, derived = viz.debug(loss).names, {line.name for line in viz.derive(loss).lines}
+    dot = viz.render(loss, detail="gate").dot
+    for name in ("z.weight", "z.bias", "r.weight", "n.bias"):
+        assert names.shown[names.find(name)] == name and f"d{name}" in derived and name in dot
+
+
+def test_a_saved_walk_has_the_same_names(tmp_path):
+    session = viz.debug(gated())
+    session.save(tmp_path / "walk.trace")
+    assert viz.debug(tmp_path / "walk.trace").names.shown == session.names.shown
+
+
+def test_each_value_of_a_comprehension_has_its_variable():
+    w, x, h = tg.randn(2, 6).requires_grad_(), tg.randn(3, 1, 2), tg.zeros(1, 2)
+    for t in range(3):
+        a = (x[t] + h) @ w
+        i, f, g = (a[:, 2 * k : 2 * k + 2] for k in range(3))
+        h = i.sigmoid() * g.tanh() + f.sigmoid() * h
+    nodes = [node for node in tg.Graph(h.sum()).nodes if node.op is not None and node.op.name == "getitem"]
+    assert [node.variable for node in nodes if len(node.shape) == 2 and node.attrs["index"][0] == slice(None)] == [
+        *"ifg"
+    ] * 3
+
+
+def test_a_variable_that_means_something_else_in_the_network_names_nothing():
+    """What is called h before it is the state is another value; the last of a step has the name."""
+    w, x, h = tg.randn(2, 2).requires_grad_(), tg.randn(3, 1, 2), tg.zeros(1, 2)
+    for t in range(3):
+        a = x[t] + h
+        a = a @ w
+        h = a * 0.5
+        h = h.tanh()
+    graph = tg.Graph(h.sum())
+    names = Names(graph)
+    assert [graph.nodes[names.find(name)].op.name for name in ("h_2", "a_2")] == ["tanh", "matmul"]

@@ -11,6 +11,7 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
+from drawn_operands import undrawn
 from geometry import boxes, circular, disorder, faults, lines
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -585,6 +586,21 @@ def test_the_layout_of_random_recurrent_networks_keeps_what_it_promises(loop, de
         named = {level.boxes[e.source].main for e in level.edges} | {level.boxes[e.target].main for e in level.edges}
         assert named <= {node_index(name) for name in boxes(dot) if name[0] in "nw"}
         assert len(lines(dot)) == len(level.edges), "an operand that is not drawn"
+        assert undrawn(level) == []
+
+
+@pytest.mark.parametrize("detail", ["cell", "gate", "op"])
+@pytest.mark.parametrize("lengths", [(2, 2, 2), (2, 3, 1)])
+def test_what_a_cell_within_a_step_reads_is_drawn(lengths, detail):
+    """Characters of a word that another cell reads whole."""
+    below, above, state = tg.nn.GRUCell(3, 3), tg.nn.RNNCell(3, 3), tg.zeros(1, 3)
+    for length in lengths:
+        h = tg.zeros(1, 3)
+        for _ in range(length):
+            h = below(tg.randn(1, 3), h)
+        state = above(h, state)
+    loss = state.square().sum()
+    assert undrawn(collapse(tg.Graph(loss), detail)) == [] and faults(viz.render(loss, detail=detail).dot) == []
 
 
 @pytest.mark.parametrize("detail", ["cell", "gate", "op"])

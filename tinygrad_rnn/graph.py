@@ -26,6 +26,7 @@ from .primitives.missing_primitives import Absent
 from .primitives.record import Primitive
 from .recorded_value import made_from
 from .source_line import Foreign, source_lines
+from .source_names import variables
 from .tensors import Array, Literal, Tensor
 from .thread_state import NOWHERE, Scope
 
@@ -67,6 +68,8 @@ class Node:
     name: str | None = None
     role: str | None = None
     site: str | None = None  #: the source line that made it, "file.py:12": the user's, or a foreign program's
+    module: tuple[str, ...] = ()  #: the modules it was made in, whatever cell it was found to belong to
+    variable: str | None = None  #: what the program assigns it to
     serial: int = -1  #: the tensor's creation number, which the reverse walk's steps carry too
     starts: bool = False  #: `requires_grad_` was asked of it: a gradient ends here although an operation made it
     #: positions of the operands that are nodes, in slot order; ``x * x`` names x twice
@@ -92,7 +95,7 @@ class Node:
 
 #: what a node has under the names that it has in a tensor, and what else there is besides its operation
 _OF_TENSORS = ("shape", "dtype", "requires_grad", "scope", "name", "role", "serial")
-_FIELDS = (*_OF_TENSORS, "value", "site", "starts")
+_FIELDS = (*_OF_TENSORS, "value", "site", "module", "variable", "starts")
 
 
 @answering_methods("Graph")
@@ -136,10 +139,10 @@ class Graph:
         if not outputs or not all(isinstance(x, Tensor) for x in outputs):
             raise ArgumentError("Graph(...) wants the tensor (or tensors) whose computation it is to hold")
         tensors = made_from(outputs, _operands)
-        build = GraphBuilder[Node]()
+        build, called = GraphBuilder[Node](), variables(tensors)[0]
         for x, site in zip(tensors, source_lines(x._made_at for x in tensors), strict=True):
             # a leaf may be written in place later; what an operation made never is
-            build.tensor(x, x.numpy() if x.op is not None else x.numpy().copy(), site)
+            build.tensor(x, x.numpy() if x.op is not None else x.numpy().copy(), site, variable=called.get(x.serial))
         self.nodes = tuple(build.nodes)
         self.outputs = tuple(build.position[x.serial] for x in outputs)
 
@@ -351,7 +354,7 @@ class Graph:
             x.scope, x.name, x.role = node.scope, node.name, node.role
             x.requires_grad, x._starts = node.requires_grad, node.starts
             file, _, line = (node.site or "").rpartition(":")
-            x._made_at = Foreign(file, int(line)) if line.isdecimal() else None
+            x._made_at = Foreign(file, int(line), node.variable) if line.isdecimal() else None
             made.append(x)
         return made
 
@@ -466,14 +469,14 @@ class GraphBuilder(Generic[N]):
             )
         return self.enter(op, tuple(operands), attrs, shape=shape, dtype=dtype, **about)
 
-    def tensor(self, x: Tensor, value: Array | None, site: str | None, *, leaf: bool = False) -> Ref:
+    def tensor(self, x: Tensor, value: Array | None, site: str | None, *, leaf: bool = False, **about: Any) -> Ref:
         """The node of a tensor ``x``, whose operands' are there, with its ``value`` and ``site``; or as a ``leaf``."""
         given = () if leaf else x.operands
         operands = tuple([Ref(self.position[y.serial]) if isinstance(y, Tensor) else y for y in given])
         self.position[x.serial] = len(self.nodes)
         fields = {name: getattr(x, name) for name in _OF_TENSORS}
         op = None if leaf else x.op
-        return self.enter(op, operands, x.attrs, value=value, site=site, starts=x._starts, **fields)
+        return self.enter(op, operands, x.attrs, value=value, site=site, starts=x._starts, **fields, **about)
 
     def again(self, node: Node, operands: tuple[Ref | Literal, ...], **other: Any) -> Ref:
         """A copy of ``node`` with these ``operands``; ``other`` fields replace its own."""
@@ -484,7 +487,8 @@ class GraphBuilder(Generic[N]):
         self, op: Primitive | None, operands: tuple[Ref | Literal, ...], attrs: dict[str, Any], **fields: Any
     ) -> Ref:
         """A node of ``op`` on ``operands`` with settings ``attrs`` and all other ``fields`` that have no default."""
-        index = len(self.nodes)
+        index, scope = len(self.nodes), fields.get("scope", NOWHERE)
+        fields.setdefault("module", scope.path)
         self.nodes.append(cast("N", self.node(index, op, operands, attrs, **fields)))
         return Ref(index)
 

@@ -55,6 +55,8 @@ def node_as_data(node: Any) -> dict[str, Any]:
         "site": node.site,
         **({"value": encoded(node.value)} if kept else {}),
         **({"starts": True} if node.starts else {}),
+        **({"module": node.module} if node.module != node.scope.path else {}),
+        **({"variable": node.variable} if node.variable else {}),
     }
 
 
@@ -77,6 +79,8 @@ def node_from_data(
         "site": item["site"],
         "serial": -1 - index,
         "starts": item.get("starts") is True,
+        "module": tuple(item.get("module", item["scope"][0])),
+        "variable": item.get("variable"),
     }
     return op, operands, {key: decoded(value) for key, value in item["attrs"].items()}, fields
 
@@ -155,7 +159,7 @@ def scope_of(index: int, item: dict[str, Any]) -> Scope:
     if not isinstance(item["scope"], list) or len(item["scope"]) != 4:
         raise DataError(f"not a saved graph: the scope of node {index} is not a list of path, step, part and backward")
     path, step, part, backward = item["scope"]
-    texts = (item["name"], item["role"], item["site"], part)
+    texts = (item["name"], item["role"], item["site"], item.get("variable"), *(item.get("module") or ()), part)
     if (
         not all(isinstance(text, str) for text in (*path, *(text for text in texts if text is not None)))
         or not (step is None or (type(step) is int and abs(step) <= LAST_STEP))

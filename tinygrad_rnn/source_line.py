@@ -57,6 +57,7 @@ class Foreign(NamedTuple):
 
     filename: str
     line: int
+    variable: str | None = None  #: what is made there is assigned to
 
     def __str__(self) -> str:
         return f"{Path(self.filename).name}:{self.line}"

@@ -60,7 +60,7 @@ class Name(NamedTuple):
         letter, below, tail = self.letter.partition("_")
         head = letter.rstrip("′")
         back = "_reverse" if self.cell.arrow == "←" else ""
-        when = "" if self.step is None else f"{'' if tail else '_'}{self.step}"
+        when = "" if self.step is None else f"{'' if tail and len(head) == 1 else '_'}{self.step}"
         return f"{head}{self.cell.number or ''}{letter[len(head) :]}{below}{tail}{back}{when}"
 
 

@@ -31,12 +31,12 @@ from ..recurrence.annotate_time_steps import timed
 from ..reverse_walk import walk
 from ..rounding_noise import Noise, doubled, noise
 from ..rule_answers import fitted
+from ..source_names import constants, variables
 from ..tensors import Array, Tensor
 from .attempts import Attempts
 from .local_derivatives import Cuts, Pulls, mended, unbroadcast, with_cuts
 from .repeated_operations import with_all_rows, with_ends, with_live_beginnings
-from .source_names import constants
-from .variables import variables, with_variables
+from .variables import with_variables
 
 Use = tuple[int, int]  #: a node, and which operand of it
 Rule = Callable[["Record", Node, int, Array], Array]  #: what an edited use sends, from its node's gradient
@@ -136,7 +136,7 @@ class Record:
         refuse_written(loss, "diagnose")
         self.attempts = Attempts([] if failed is None else failed)
         nothing: tuple[dict[int, str], dict[int, Any]] = {}, {}
-        names, places = self.attempts.value("variables", lambda: variables(loss), nothing)
+        names, places = self.attempts.value("variables", lambda: variables(recorded(loss).values()), nothing)
         unwritten: dict[int, str] = {}
         texts = self.attempts.value("constants", lambda: dict(constants(recorded(loss), places)), unwritten)
         graph = plain = doubled(Graph(loss))

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 from ..draw_hook import drawing
 from ..graph import Node, Ref
 from ..primitives import cross_entropy
+from ..source_names import LONGEST
 
 if TYPE_CHECKING:
     from .edited_walks import Edit, Record
 
 #: what a product, sum ... is written with, by the operation's own sign
 INFIX = {"+": "+", "-": "−", "*": "⊙", "/": "/", "@": "@"}
-#: longer than this, an expression is only called by its operation
-LONGEST = 22
 #: longer than this, a part of an expression is written …
 LONGEST_PART = 14
 THE_LOSS = "the loss"

@@ -1,25 +1,12 @@
-"""Names of values in the user's program: the variables that results of operations are assigned to."""
+"""The names that values have in the user's program, as roles: what a diagnosis says is told in these."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import pairwise
-from types import CodeType
 from typing import Any
 
 from ..graph import Graph
-from ..recorded_tensors import recorded
-from ..tensors import Tensor
-from .source_names import Expression, variables_of
-
-
-def variables(loss: Tensor) -> tuple[dict[int, str], dict[int, Expression]]:
-    """Two maps by serial number of the loss's tensors: the variable that each is put into, and where it was made."""
-    places = ((serial, x._made_at) for serial, x in sorted(recorded(loss).items()))
-    made = [(i, Expression.at(*p)) for i, p in places if p is not None and isinstance(p[0], CodeType)]
-    last = (each for each, after in pairwise([*made, (0, None)]) if each[1] != after[1])  # of one call's values
-    return variables_of(made), dict(last)  # type: ignore[arg-type]
 
 
 def with_variables(graph: Graph, said: Graph, names: Mapping[int, str]) -> Graph:

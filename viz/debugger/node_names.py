@@ -17,9 +17,8 @@ from dataclasses import replace
 import tinygrad_rnn as tg
 
 from .. import style
-from ..graph.box_text import common
 from ..graph.detail_levels import collapse
-from ..graph.value_names import ValueNames
+from ..graph.value_names import ValueNames, common
 from ..vocabulary import Name
 from .shown_names import Spoken
 
@@ -32,7 +31,7 @@ class Names:
     def __init__(self, graph: tg.Graph) -> None:
         level = collapse(graph, "gate")
         known = ValueNames(level)
-        values, self._weights = known.by_node(), known.weights
+        values, self._known = known.by_node(), known
         if not level.columns:  # without time steps a formula tells more than a letter that nobody said
             values = {i: names for i, names in values.items() if graph.nodes[i].role or names[0].letter == "L"}
         self._values = values
@@ -56,7 +55,7 @@ class Names:
             for name in dict.fromkeys(name for other in own[1:] for name in _levels(node, path, other)):
                 others[name].append(node.index)
         self._spoken = Spoken(graph, self.names, self._values, known)
-        named = [*(name for names in self._values.values() for name in names), *self._weights.values()]
+        named = [*(name for names in self._values.values() for name in names), *known.weights.values()]
         self._drawn = {name.text: str(name) for name in named}
         self.marks = known.marks  #: by cell what tells its states from others'
         self.read, self.as_read = self._spoken.read, self._spoken.as_read
@@ -77,8 +76,9 @@ class Names:
     def _short(self, node: tg.Node) -> list[str]:
         """The name of a value, and others that it answers to."""
         names = self._values.get(node.index, ()) if node.op is not None or not node.name else ()
-        if node.is_parameter and not node.name and not names:
-            names = (self._weights[node.index],)
+        if node.is_parameter and not names:
+            own = self._known.parameters[node.index] if node.name else self._known.parameter(node.index).text
+            return [_clean(own), _clean(node.name or own)]
         alone = [Name(name.letter, step=name.step).text for name in names]  # its cell may be said by the path
         is_loss = node.index == self.graph.outputs[0] and not node.name
         texts = [*(name.text for name in names), *alone[:1], *([] if names and not node.role else [_short(node)])]

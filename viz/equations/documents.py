@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,18 @@ class Equation:
         return Text()(self.left)
 
 
+def _modules(values: dict[str, Any]) -> dict[str, Any]:
+    """By its name what has those values as attributes whose names have dots: ``z`` of ``z.weight``."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        (*path, last), own = name.split("."), found
+        for part in path:
+            own = vars(own.setdefault(part, SimpleNamespace()))
+        if path:
+            own[last] = value
+    return found
+
+
 class Derivation:
     """The equations of a loss and of its gradients. Prints itself as text, and typeset in a notebook.
 
@@ -74,7 +87,8 @@ class Derivation:
     def __init__(self, graph: tg.Graph, lines: Sequence[Equation], values: dict[str, Any]) -> None:
         self.graph = graph  #: of the loss
         self.lines = tuple(lines)
-        self.values = values  #: the array behind every name: ``h_3``, and ``dh_3`` for its gradient
+        #: the array behind every name, ``h_3``, and ``dh_3`` for its gradient; what has attributes beside them
+        self.values = values | _modules(values)
 
     @cached_property
     def recurrence(self) -> tuple[Equation, ...]:

@@ -380,7 +380,7 @@ def _is_place(part: Any) -> bool:
 
 def _letter(stem: str) -> tuple[str, list[str], str]:
     """A symbol for a name, what stands below it, and what above: the number of its cell, so that it is no power."""
-    if match := re.fullmatch(r"(?:(.*)_)?(weight|bias)(?:_(ih|hh))?(?:_l(\d+))?(_reverse)?", stem):
+    if match := re.fullmatch(r"(?:(.*)[._])?(weight|bias)(?:_(ih|hh))?(?:_l(\d+))?(_reverse)?", stem):
         below = [_words(match[1])] if match[1] else []
         below += [match[3]] if match[3] else []
         below += [f"({match[4]})"] if match[4] else []

@@ -14,8 +14,8 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.ancestors import ancestors
 from tinygrad_rnn.primitives import TABLE
 
-from ..graph.box_text import Labels, common
 from ..graph.detail_levels import collapse
+from ..graph.value_names import ValueNames, common
 from ..vocabulary import Name
 from .expression import Symbol
 from .formula_text import Text
@@ -77,13 +77,12 @@ class Known:
     """The names that pictures and the debugger have for the values of a graph."""
 
     def __init__(self, graph: tg.Graph) -> None:
-        labels = Labels(collapse(graph, "gate"))
-        known = labels.names
+        known = ValueNames(collapse(graph, "gate"))
         self.timed = known.level.graph  #: with the time steps that were found
         self.marks, self.targets = known.marks, known.targets
         told = {i: found[0] for i, found in known.by_node().items()}
-        parameters = {i: Name(name) for i, name in labels.parameters.items() if i not in told}
-        self.of = told | parameters | known.weights  #: by node of the graph, then of what it was rewritten to
+        own = {i: known.parameter(i) for i in known.parameters if i not in told or i in known.weights}
+        self.of = told | own  #: by node of the graph, then of what it was rewritten to
 
     def moved(self, places: Mapping[int, int]) -> Self:
         """The same names at other ``places``."""
@@ -105,13 +104,14 @@ def _unlike(stem: str, steps: Sequence[int | None], taken: dict[str, int]) -> st
 
     It is so at all ``steps``.
     """
-    stem = f"_{stem}" if stem[0].isdigit() else stem
     plain = [Text()(Symbol(stem, step)) for step in steps]
     for n in count(max(taken.get(name, 0) for name in plain)):
         twin = f"_{chr(97 + n)}" if 0 < n < 19 else f"_n{n}" if n else ""  # no t, which is a time step
-        told = [Text()(Symbol(stem + twin, step)) for step in steps]
-        if all(_is_free(name) and name not in taken and f"d{name}" not in taken for name in told):
-            taken |= {name: 1 for each in told for name in (each, f"d{each}")} | dict.fromkeys(plain, n + 1)
+        stem = stem.replace(".", "_") if n else stem
+        told = [d + Text()(Symbol(stem + twin, step)) for step in steps for d in ("", "d")]
+        modules = {name[: dot.start()] for name in told for dot in re.finditer(r"\.", name)}  #: that have attributes
+        if not taken.keys() & {*told, *modules, *(f"{name}." for name in told)} and all(map(_is_free, told)):
+            taken |= dict.fromkeys([*told, *(f"{name}." for name in modules)], 1) | dict.fromkeys(plain, n + 1)
             return stem + twin
     raise AssertionError("count() never ends")
 
@@ -141,9 +141,12 @@ def _other_stem(graph: tg.Graph, node: tg.Node, known: Known) -> tuple[str, tupl
 
 
 def _identifier(text: str) -> str:
-    """The text as Python has names, in whatever alphabet."""
+    """The text as Python has names, in whatever alphabet; with dots one of an attribute."""
     plain = unicodedata.normalize("NFKC", text[:NAME_LIMIT])
-    return "".join(c if f"_{c}".isidentifier() else "_" for c in plain)
+    parts = ["".join(c if f"_{c}".isidentifier() else "_" for c in part) for part in plain.split(".")]
+    if not all(parts) or any(map(_is_called, parts[:1] if len(parts) > 1 else ())):
+        return "_".join(parts)
+    return ".".join(f"_{part}" if part[0].isdigit() or iskeyword(part) else part for part in parts)
 
 
 def _is_called(name: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -23,8 +22,6 @@ _SUM, _PRODUCT, _CALL, _WHOLE = range(4)
 #: Names longer than this are shortened in a label; the tooltip has more of them.
 NAME_LIMIT = 24
 TOOLTIP_NAME_LIMIT = 400
-#: What a layer calls its own layers, from 0.
-LAYER = re.compile(r"l\d+")
 
 
 class Labels:
@@ -43,8 +40,7 @@ class Labels:
         self.position = self.names.position
         #: what a node reads by its operand, through what only carries it
         self.read = {(user, slot): source for e in level.edges for source, user, slot in e.uses}
-        self.passes = self._passes()
-        self.parameters = self._parameter_names()
+        self.passes, self.parameters = self.names.passes, self.names.parameters
         self.same_weights = self._same_weights()
 
     def _total(self) -> str:
@@ -60,82 +56,6 @@ class Labels:
             if box.key[0] == "W" and len(box.key) > 1 and box.key[1] == "cell" and box.key[2] in own:
                 own[box.key[2]].update(box.members)
         return {path: next(first for first in own if own[first] == members) for path, members in own.items() if members}
-
-    def _passes(self) -> dict[int, str]:
-        """The names of the passes over a sequence, where there are several: as the program calls their modules.
-
-        Layers of one module are numbered. Else two of which one begins with a state of the other are encoder and
-        decoder, and others numbered passes.
-        """
-        level, boxes = self.level, self.level.boxes
-        said: dict[int, list[tuple[str, ...]]] = {column.segment: [] for column in sorted(level.columns)}
-        for box in boxes:
-            if box.column is not None and len(box.key) > 1 and box.key[1] in level.recurrent:
-                said[box.column.segment] += [level.said[i] for i in box.members if self.graph.nodes[i].op is not None]
-        if len(said) < 2:
-            return {}
-        paths = list(map(common, said.values()))
-        shared = len(common(paths))
-        own = [path[shared] if len(path) > shared else "" for path in paths]
-        if all(map(LAYER.fullmatch, own)):
-            names = [f"layer {int(name[1:]) + 1}" for name in own]
-        else:
-            names = ["" if LAYER.fullmatch(name) else name for name in own]
-        named = [name for name in names if name]
-        if len(set(named)) < len(named):  # no name tells two passes apart
-            names = [""] * len(own)
-        handed = self._is_a_state_handed_on()
-        usual = ["encoder", "decoder"] if handed and len(own) == 2 else [f"pass {k + 1}" for k in range(len(own))]
-        return {s: style.shown(name or other, 16) for s, name, other in zip(said, names, usual, strict=True)}
-
-    def _is_a_state_handed_on(self) -> bool:
-        """Whether a pass begins with a state of an earlier one, or with what a layer beside the steps makes of it."""
-        boxes, edges = self.level.boxes, self.level.edges
-        made = {i: box.column.segment for i, box in enumerate(boxes) if box.column is not None}
-        for _ in boxes:
-            new = {e.target: made[e.source] for e in edges if e.source in made and e.target not in made}
-            if not new:
-                break
-            made |= new
-        for e in edges:
-            source, target = boxes[e.source], boxes[e.target]
-            if target.before and target.column is None and e.source in made:
-                return True
-            ends = source.column, target.column
-            if e.kind in ("h", "c") and ends[0] and ends[1] and ends[0].segment < ends[1].segment:
-                return True
-        return False
-
-    def _parameter_names(self) -> dict[int, str]:
-        """The name of each parameter, with as much of its place before it as tells it from all others."""
-        level, own = self.level, dict[int, list[str]]()
-        column_of = {
-            i: box.column for box in level.boxes if box.column and box.kind != "parameter" for i in box.members
-        }
-        for node in self.graph.nodes:
-            if node.is_parameter:
-                name = style.shown(node.name, NAME_LIMIT) if node.name else self.letters[node.index]
-                users = self.graph.consumers[node.index]
-                said = common([level.said[i] for i in users]) if level.said else ()
-                place = common([self.graph.nodes[i].scope.path for i in users])
-                wider = place if said in (place[: len(said)], place[len(place) - len(said) :]) else (*place, *said)
-                bare = tuple(part for part in said if not LAYER.fullmatch(part))
-                steps = {column.segment for i in users if (column := column_of.get(i))}
-                passing = (self.passes[steps.pop()],) if len(steps) == 1 and self.passes else ()
-                places = [(), bare[-1:], bare, said, passing, place[-1:], wider]
-                own[node.index] = [".".join((*map(style.visible, path), name)) for path in places]
-        found: dict[int, str] = {}
-        for length in range(7):
-            often = Counter(names[length] for names in own.values())
-            found |= {i: names[length] for i, names in own.items() if i not in found and often[names[length]] == 1}
-        number, together = 0, set[str]()
-        for node in sorted((level.graph.nodes[i] for i in own.keys() - found.keys()), key=lambda node: node.serial):
-            name = own[node.index][1]
-            if not number or name in together:  # a layer makes its parameters one after the other
-                number, together = number + 1, set()
-            together.add(name)
-            found[node.index] = name if node.index in self.letters else f"layer{number}.{name}"
-        return found
 
     def state(self, index: int, column: Column | None) -> str:
         """The name of a state that has no box, as the cell state has none beside whole cells."""
@@ -222,11 +142,11 @@ class Labels:
 
     def _how(self, node: Node, box: Box) -> str:
         """The formula that made a node, from the letters of what went in, if that is short; else the operation."""
-        if node.op is None or self.level.detail == "cell":
+        if node.op is None or (self.level.detail == "cell" and node.index not in self.names.variables):
             return ""
         if box.kind in ("logits", "loss", "x"):
             return "" if self.level.detail == "gate" else self._made(node)
-        if self.level.detail == "op":
+        if self.level.detail != "gate":
             return self._made(node)
         text = self._formula(node, 2 if box.kind == "state" else 1, box)
         return text if len(text.removesuffix(", masked")) <= 20 else self._made(node)
@@ -276,7 +196,8 @@ class Labels:
         node = self.graph.nodes[self.read.get((user.index, slot), operand.index)]
         told = self.level.initial_of.get((node.index, user.index)), node.index, self.level.initial.get(node.index)
         roles = (self.graph.nodes[index].role for index in told if index is not None)  # c and h may begin with the same
-        if sign := vocabulary.letter(next(filter(None, roles), "")):
+        variable = self.names.variables.get(node.index, Name(""))
+        if sign := vocabulary.letter(next(filter(None, roles), "")) or variable.letter:
             return sign, _WHOLE
         return self._written(node, depth - 1) if node.op is not None and depth else ("", _WHOLE)
 
@@ -438,13 +359,6 @@ def _symbol(node: Node) -> str:
         return node.op.symbol
     shown = style.elided(re.sub("[() ]|,$", "", str(axis).replace("-", "−").replace(", ", ",")), 10)
     return f"{node.op.symbol}, axis {shown.strip(',')}"
-
-
-def common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The longest common beginning."""
-    first = paths[0] if paths else ()
-    length = next((k for k in range(len(first)) if any(p[: k + 1] != first[: k + 1] for p in paths)), len(first))
-    return first[:length]
 
 
 def _index_text(node: Node) -> str:

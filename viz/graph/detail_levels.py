@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 
+import numpy as np
+
 from tinygrad_rnn.graph import Graph, Node
 from tinygrad_rnn.primitives import broadcast_to
 from tinygrad_rnn.recurrence.annotate_time_steps import timed
@@ -61,7 +63,6 @@ class Level:
     columns: list[Column]
     recurrent: list[C.Path]  #: scopes that carry a state, in order
     roles: list[str]  #: by node; ``x``, ``h``, ``loss`` ...
-    said: list[C.Path] = field(default_factory=list)  #: by node the scope that the program gave it
     initial: Mapping[int, int | None] = field(default_factory=dict)  #: by first state the state that it stands for
     stands_for: Mapping[int, Sequence[int]] = field(default_factory=dict)  #: all of them: c and h may share one
     initial_of: Mapping[tuple[int, int], int | None] = field(default_factory=dict)  #: the one for a user of it
@@ -71,16 +72,16 @@ class Level:
 
 def collapse(graph: Graph, detail: str) -> Level:
     """``graph`` at level ``detail``: "cell", "gate" or "op"; what repeats in it is found by `timed`."""
-    known, said = timed(joined(graph)), [node.scope.path for node in graph.nodes]
-    collapsing = _Collapsing(known, detail, said)
+    known = timed(joined(graph))
+    collapsing = _Collapsing(known, detail)
     if read_anew := collapsing.read_in_another_pass():
-        collapsing = _Collapsing(known, detail, said, read_anew)
+        collapsing = _Collapsing(known, detail, read_anew)
     return collapsing.level()
 
 
 class _Collapsing:
-    def __init__(self, graph: Graph, detail: str, said: list[C.Path], read_anew: Collection[int] = frozenset()) -> None:
-        self.graph, self.detail, self.said = graph, detail, said
+    def __init__(self, graph: Graph, detail: str, read_anew: Collection[int] = frozenset()) -> None:
+        self.graph, self.detail = graph, detail
         self.feeds, self.unseen = C.operands(graph, see_through=detail != "op", read_anew=read_anew)
         self.users = C.consumers(self.feeds)
         self.roles = C.roles(graph, self.feeds)
@@ -217,7 +218,6 @@ class _Collapsing:
             shown,
             self._ordered_paths(),
             self.roles,
-            self.said,
             self.initial,
             self.stands_for,
             self.initial_of,
@@ -374,7 +374,8 @@ class _Collapsing:
             same_call &= not any(self.graph.nodes[source].is_parameter for source in node.sources)
             joins = _carries(node) and all(self.roles[source] == "logits" for _, source in self.feeds[node.index])
             return node.index in self.after_loss or (same_call and node.op is not None) or joins
-        return self.detail == "cell" and self.columns_exist
+        given = node.op is None and node.value is not None and node.value.size > 1 and np.any(node.value)
+        return self.detail == "cell" and self.columns_exist and not given
 
     def _is_operand(self, node: Node) -> bool:
         """Whether an operation's box is not to be read without it: data, and what a layer of its own puts out."""
@@ -416,7 +417,7 @@ class _Collapsing:
         """Each node's module inside a step, if that puts out one value: such a module is a box."""
         members: dict[tuple[C.Path, Column], list[int]] = defaultdict(list)
         for node in self.graph.nodes:
-            column, said = self.columns[node.index], self.said[node.index]
+            column, said = self.columns[node.index], node.module
             plain = node.op is not None and not (self.roles[node.index] or node.scope.part or node.scope.backward)
             if plain and column is not None and said and node.index not in self.unseen:
                 members[said, column].append(node.index)

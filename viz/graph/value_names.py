@@ -5,19 +5,24 @@ Made here once, for pictures, the debugger and equations; `vocabulary.Name` spel
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from functools import cached_property
 
 from tinygrad_rnn.graph import Graph, Node
 from tinygrad_rnn.primitives import getitem
 
-from .. import vocabulary
+from .. import style, vocabulary
 from ..vocabulary import Mark, Name
 from .detail_levels import Box, Level, collapse
 from .time_columns import STATES, Column, Key, Path, alike_in_all_steps, targets
 
 #: What is drawn beside the network itself, and has no name of its own.
 _BESIDE = ("∂", "gradient", "update", "W", "module")
+NAME_LIMIT = 40  #: characters of a parameter's own name
+#: What a layer calls its own layers, from 0.
+LAYER = re.compile(r"l\d+")
 
 
 def value_names(graph: Graph) -> dict[int, tuple[Name, ...]]:
@@ -65,9 +70,19 @@ class ValueNames:
         self.targets = targets(level.graph)
         self.marks = self._marks()
         self.weights = vocabulary.weights(level.graph, self.marks)
+        self.passes = self._passes()
+        self.parameters = self._parameter_names()
+
+    def parameter(self, index: int) -> Name:
+        """The name of a parameter: the lecture's letter, or else its own, as it tells it from all others."""
+        return self.weights.get(index) or Name(self.parameters[index])
 
     def of(self, box: Box) -> tuple[Name, ...]:
         """The names of what a box shows, if it has any; a first state has one for each cell that begins with it."""
+        return self._known(box) or tuple(self.variables[i] for i in (box.main,) if i in self.variables)
+
+    def _known(self, box: Box) -> tuple[Name, ...]:
+        """Those that say what it is in the network."""
         node = self.nodes[box.main]
         if box.key[0] in _BESIDE:
             return ()
@@ -90,15 +105,39 @@ class ValueNames:
 
     def by_node(self) -> dict[int, tuple[Name, ...]]:
         """The names of all nodes that have one, whether a box shows them or not."""
+        return self._known_by_node | {i: (name,) for i, name in self.variables.items()}
+
+    @cached_property
+    def _known_by_node(self) -> dict[int, tuple[Name, ...]]:
         found: dict[int, tuple[Name, ...]] = {}
         for node in self.nodes:
             if node.role and not node.scope.backward and not (node.op is None and node.role in STATES):
                 step = None if node.scope.step is None else node.scope.step + 1
                 found[node.index] = (Name(self.sign(node), self.mark_of(node.scope.path), step),)
         for box in self.level.boxes:
-            if (box.main in found or not self.nodes[box.main].name) and (names := self.of(box)):
+            if (box.main in found or not self.nodes[box.main].name) and (names := self._known(box)):
                 found[box.main] = names  # of an input the number, too
         return found
+
+    @cached_property
+    def variables(self) -> dict[int, Name]:
+        """The program's variables of results that have no name else, but for letters that mean something else here.
+
+        Of several values that a step assigns to one variable, the last has its name.
+        """
+        letters = {(name.letter, name.cell) for names in self._known_by_node.values() for name in names}
+        given = {node.name for node in self.nodes} | {"x", *STATES, *vocabulary.LETTERS.values()}
+        columns = {i: box.column for box in self.level.boxes for i in box.members}
+        last: dict[Key, int] = {}
+        for node in self.nodes:
+            (path, step, _, backward), letter = node.scope, node.variable
+            said = node.role or node.name or backward or node.op is None or node.index in self._known_by_node
+            if letter and not said and letter not in given and (letter, self.mark_of(path)) not in letters:
+                last[letter, path, step, columns.get(node.index)] = node.index
+        return {
+            i: Name(letter, self.mark_of(path), None if step is None else step + 1)
+            for (letter, path, step, _), i in last.items()
+        }
 
     def as_read(self) -> dict[tuple[int, int], Name]:
         """By first state that stands for several, and a node that reads it, the name of the one that is meant."""
@@ -130,6 +169,82 @@ class ValueNames:
         said = node.role or node.name or node.scope.step is not None or self.columns_of[box.key] > 1
         apart = box.kind == "loss" and not said and node.index not in outputs
         return apart and any(not self.nodes[i].shape for i in outputs)
+
+    def _passes(self) -> dict[int, str]:
+        """The names of the passes over a sequence, where there are several: as the program calls their modules.
+
+        Layers of one module are numbered. Else two of which one begins with a state of the other are encoder and
+        decoder, and others numbered passes.
+        """
+        level, boxes = self.level, self.level.boxes
+        said: dict[int, list[tuple[str, ...]]] = {column.segment: [] for column in sorted(level.columns)}
+        for box in boxes:
+            if box.column is not None and len(box.key) > 1 and box.key[1] in level.recurrent:
+                said[box.column.segment] += [self.nodes[i].module for i in box.members if self.nodes[i].op is not None]
+        if len(said) < 2:
+            return {}
+        paths = list(map(common, said.values()))
+        shared = len(common(paths))
+        own = [path[shared] if len(path) > shared else "" for path in paths]
+        if all(map(LAYER.fullmatch, own)):
+            names = [f"layer {int(name[1:]) + 1}" for name in own]
+        else:
+            names = ["" if LAYER.fullmatch(name) else name for name in own]
+        named = [name for name in names if name]
+        if len(set(named)) < len(named):  # no name tells two passes apart
+            names = [""] * len(own)
+        handed = self._is_a_state_handed_on()
+        usual = ["encoder", "decoder"] if handed and len(own) == 2 else [f"pass {k + 1}" for k in range(len(own))]
+        return {s: style.shown(name or other, 16) for s, name, other in zip(said, names, usual, strict=True)}
+
+    def _is_a_state_handed_on(self) -> bool:
+        """Whether a pass begins with a state of an earlier one, or with what a layer beside the steps makes of it."""
+        boxes, edges = self.level.boxes, self.level.edges
+        made = {i: box.column.segment for i, box in enumerate(boxes) if box.column is not None}
+        for _ in boxes:
+            new = {e.target: made[e.source] for e in edges if e.source in made and e.target not in made}
+            if not new:
+                break
+            made |= new
+        for e in edges:
+            source, target = boxes[e.source], boxes[e.target]
+            if target.before and target.column is None and e.source in made:
+                return True
+            ends = source.column, target.column
+            if e.kind in ("h", "c") and ends[0] and ends[1] and ends[0].segment < ends[1].segment:
+                return True
+        return False
+
+    def _parameter_names(self) -> dict[int, str]:
+        """The name of each parameter, with as much of its place before it as tells it from all others."""
+        level, own = self.level, dict[int, list[str]]()
+        column_of = {
+            i: box.column for box in level.boxes if box.column and box.kind != "parameter" for i in box.members
+        }
+        for node in self.nodes:
+            if node.is_parameter:
+                name = style.shown(node.name, NAME_LIMIT) if node.name else str(self.weights[node.index])
+                users = self.level.graph.consumers[node.index]
+                said = common([self.nodes[i].module for i in users])
+                place = common([self.nodes[i].scope.path for i in users])
+                wider = place if said in (place[: len(said)], place[len(place) - len(said) :]) else (*place, *said)
+                bare = tuple(part for part in said if not LAYER.fullmatch(part))
+                steps = {column.segment for i in users if (column := column_of.get(i))}
+                passing = (self.passes[steps.pop()],) if len(steps) == 1 and self.passes else ()
+                places = [(), bare[-1:], bare, said, passing, place[-1:], wider]
+                own[node.index] = [".".join((*map(style.visible, path), name)) for path in places]
+        found: dict[int, str] = {}
+        for length in range(7):
+            often = Counter(names[length] for names in own.values())
+            found |= {i: names[length] for i, names in own.items() if i not in found and often[names[length]] == 1}
+        number, together = 0, set[str]()
+        for node in sorted((self.nodes[i] for i in own.keys() - found.keys()), key=lambda node: node.serial):
+            name = own[node.index][1]
+            if not number or name in together:  # a layer makes its parameters one after the other
+                number, together = number + 1, set()
+            together.add(name)
+            found[node.index] = name if node.index in self.weights else f"layer{number}.{name}"
+        return found
 
     def _marks(self) -> dict[Path, Mark]:
         """The signs that tell each cell's states from others': a number, and an arrow for the direction."""
@@ -253,3 +368,10 @@ class ValueNames:
             if len(row) > 1 and ((kind == "loss" and not is_part) or len(row) in lengths)
         ]
         return {i: k for row in kept for k, i in enumerate(row, 1)}
+
+
+def common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The longest common beginning."""
+    first = paths[0] if paths else ()
+    length = next((k for k in range(len(first)) if any(p[: k + 1] != first[: k + 1] for p in paths)), len(first))
+    return first[:length]

@@ -9,16 +9,17 @@ import ast
 import linecache
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
-from itertools import groupby
+from itertools import groupby, pairwise
 from operator import itemgetter
 from types import CodeType
 from typing import NamedTuple
 
-from ..tensors import Tensor
-from .student_names import LONGEST
+from .source_line import Foreign
+from .tensors import Tensor
 
+LONGEST = 22  #: characters of an operand's text that are told
 _TWICE = r"\((?:[^()]|\([^()]*\))*\)"
 #: of an array that is made a tensor in place, also by a function of the program, the array is meant
 MADE = re.compile(rf"(?:\w+\.)?(?:tensor|as_tensor|asarray|array)\((.*)\)|\w+\(((?:[^()]|{_TWICE})*)\)")
@@ -56,7 +57,7 @@ class Program:
     def __init__(self, text: str) -> None:
         try:
             tree = ast.parse(text)
-        except SyntaxError:  # a notebook's cell with a command
+        except (SyntaxError, ValueError, RecursionError):  # a notebook's cell with a command
             tree = ast.Module([], [])
         self._lines = [line.encode() for line in text.splitlines()]
         self.parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
@@ -64,6 +65,8 @@ class Program:
         self._by_place = {(n.lineno, n.end_lineno, n.col_offset, n.end_col_offset): n for n in reversed(found)}
         # an instruction that calls a method begins at the method's name, if that is on a line of its own
         self._by_end = {(n.end_lineno, n.end_col_offset): n for n in reversed(found) if isinstance(n, ast.Call)}
+        self._before: dict[Computation, list[ast.Call]] = {}
+        self._variables: dict[Computation, list[str | None]] = {}
         calls = [n for n in found if isinstance(n, ast.Call) and self._targets(n)]
         self._named_calls = sorted(calls, key=lambda n: (n.end_lineno, n.end_col_offset), reverse=True)
 
@@ -81,9 +84,11 @@ class Program:
 
     def variables(self, node: Computation) -> list[str | None]:
         """The variables that a value, or the several that it consists of, are put into."""
-        each = self._targets(node)
-        several = next((target.elts for target in each if isinstance(target, LISTS)), each[:1])
-        return [x.id if isinstance(x, ast.Name) and x.id != "_" else None for x in several]
+        if node not in self._variables:
+            each = self._targets(node)
+            several = next((target.elts for target in each if isinstance(target, LISTS)), each[:1])
+            self._variables[node] = [x.id if isinstance(x, ast.Name) and x.id != "_" else None for x in several]
+        return self._variables[node]
 
     def variable(self, node: Computation) -> str | None:
         """The variable that a value is put into, also as one of several (``i, f = g(a), g(b)``)."""
@@ -114,9 +119,11 @@ class Program:
 
     def calls_before(self, node: Computation) -> list[ast.Call]:
         """The calls of the same function whose results are put into variables, from an expression backwards."""
-        start, inside = (node.lineno, node.col_offset), self._function(node)
-        calls = (n for n in self._named_calls if (n.end_lineno or 0, n.end_col_offset or 0) <= start)
-        return [n for n in calls if self._function(n) is inside]
+        if node not in self._before:
+            start, inside = (node.lineno, node.col_offset), self._function(node)
+            calls = (n for n in self._named_calls if (n.end_lineno or 0, n.end_col_offset or 0) <= start)
+            self._before[node] = [n for n in calls if self._function(n) is inside]
+        return self._before[node]
 
     def _function(self, node: ast.AST) -> ast.AST | None:
         while (above := self.parents.get(node)) and not isinstance(above, (ast.FunctionDef, ast.Lambda)):
@@ -151,7 +158,23 @@ def _program(filename: str) -> Program:
     return _parsed("".join(linecache.getlines(filename)))
 
 
-def variables_of(made: Sequence[tuple[int, Expression]]) -> dict[int, str]:
+def variables(tensors: Iterable[Tensor]) -> tuple[dict[int, str], dict[int, Expression]]:
+    """Two maps by serial number: the variable that each tensor is put into, and where it was made.
+
+    ``tensors``: in the order of their making.
+    """
+    places = [(x.serial, x._made_at) for x in tensors if x._made_at is not None]
+    said = {serial: p.variable for serial, p in places if isinstance(p, Foreign) and p.variable}
+    known: dict[tuple[int, int], Expression] = {}  # a code object's own hash goes through all its constants
+    for _, p in places:
+        if not isinstance(p, Foreign) and (id(p[0]), p[1]) not in known:
+            known[id(p[0]), p[1]] = Expression.at(*p)
+    made = [(serial, known[id(p[0]), p[1]]) for serial, p in places if not isinstance(p, Foreign)]
+    last = (each for each, after in pairwise([*made, (0, None)]) if each[1] != after[1])  # of one call's values
+    return said | _variables_of(made), dict(last)  # type: ignore[arg-type]
+
+
+def _variables_of(made: Sequence[tuple[int, Expression]]) -> dict[int, str]:
     """The variables that values are put into, by their serial numbers: by the expression, or a call of its function.
 
     ``made``: where each value was computed, in that order. Of several at one place without a name for each, all belong
@@ -167,9 +190,9 @@ def variables_of(made: Sequence[tuple[int, Expression]]) -> dict[int, str]:
         calls, last = (file.calls_before(node) if waiting else []), len(made)
         for value, function, (which, count) in reversed(waiting):
             calls = calls[which >= last :]  # else of the same call as the value after it
-            fits = [len(file.variables(x)) == count and _mentions(x, function) for x in calls]
-            if True in fits:
-                calls, last = calls[fits.index(True) :], which
+            fits = (k for k, x in enumerate(calls) if len(file.variables(x)) == count and _mentions(x, function))
+            if (first := next(fits, None)) is not None:
+                calls, last = calls[first:], which
                 found.setdefault(value, file.variables(calls[0])[which])
         if waiting:
             pending = []
