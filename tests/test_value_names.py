@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from unlabelled_recurrences import Loop, loops
 
 import tinygrad_rnn as tg
@@ -66,6 +66,7 @@ def law_of_equations(graph: tg.Graph) -> None:
 
 
 @given(loops(wider=True))
+@example(Loop(("gated",), 3, "both ways"))
 @settings(max_examples=20)
 def test_a_picture_of_a_random_network_and_the_debugger_have_one_name_for_a_value(loop):
     law(loop.graph()[0])
@@ -322,3 +323,44 @@ def test_a_variable_that_means_something_else_in_the_network_names_nothing():
     graph = tg.Graph(h.sum())
     names = Names(graph)
     assert [graph.nodes[names.find(name)].op.name for name in ("h_2", "a_2")] == ["tanh", "matmul"]
+
+
+def test_a_cell_has_letters_for_all_of_its_matrices_or_for_none():
+    """Of the four matrices of a cell of one's own one reads the state alone; it is not *the* recurrent matrix."""
+
+    class Candidate(Gated):
+        def __init__(self):
+            super().__init__()
+            self.n, self.back = nn.Linear(2, 2), nn.Linear(2, 2, bias=False)
+
+        def forward(self, x, h):
+            both = tg.concat([x, h], axis=1)
+            z, r = self.z(both).sigmoid(), self.r(both).sigmoid()
+            return (1 - z) * (self.n(x) + r * self.back(h)).tanh() + z * h
+
+    cell, head, x, h, loss = Candidate(), nn.Linear(2, 3), tg.randn(3, 1, 2), tg.zeros(1, 2), 0.0
+    for t in range(3):
+        h = cell(x[t], h)
+        loss = loss + nn.functional.cross_entropy(head(h), [t])
+    graph = tg.Graph(loss)
+    shown = {Names(graph).shown[node.index] for node in graph.parameters}
+    layers = {f"{layer}.{name}" for layer in "zrn" for name in ("weight", "bias")}
+    assert shown == {*layers, "back.weight", "W_hy", "b_hy"}
+    law(graph)
+    law_of_equations(graph)
+
+
+def test_layers_of_a_plain_program_are_called_by_its_variables():
+    key, value, x, h = nn.Linear(2, 2), nn.Linear(2, 2), tg.randn(3, 1, 2), tg.zeros(1, 2)
+    for t in range(3):
+        h = (key(x[t]) * value(x[t]) + h).tanh()
+    graph = tg.Graph(h.sum())
+    names = Names(graph)
+    assert [names.shown[node.index] for node in graph.parameters] == [
+        "key.weight",
+        "key.bias",
+        "value.weight",
+        "value.bias",
+    ]
+    law(graph)
+    law_of_equations(graph)

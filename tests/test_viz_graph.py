@@ -686,15 +686,15 @@ def test_a_state_made_of_the_last_step_of_an_earlier_pass_is_joined_to_it():
     assert faults(dot) == [] and disorder(dot) == []
 
 
-def test_labels_of_two_layers_that_nobody_named():
+def test_labels_of_two_layers_are_the_programs_variables():
     below, above = tg.nn.GRU(3, 3), tg.nn.GRU(3, 3)
     out = above(below(tg.randn(2, 1, 3))[0])[0]
     names = []
     for detail in ("gate", "op"):
         dot = viz.render((out * out).sum(), detail=detail).dot
         assert {"t = 1", "t = 2"} <= set(re.findall('label="(.*?)"', dot))
-        names.append(set(re.findall(r"cell[12]\.\w+_l0", dot)))
-    assert names[0] == names[1] and {"cell1.weight_ih_l0", "cell2.bias_hh_l0"} <= names[0]
+        names.append(set(re.findall(r"(?:below|above)\.\w+_l0", dot)))
+    assert names[0] == names[1] and {"below.weight_ih_l0", "above.bias_hh_l0"} <= names[0]
 
 
 def test_a_zero_state_that_two_cells_begin_with_has_both_names():
@@ -706,10 +706,10 @@ def test_a_zero_state_that_two_cells_begin_with_has_both_names():
     assert '"h⁽¹⁾₀ = h⁽²⁾₀ = 0"' in viz.render(s.sum()).dot
 
 
-def test_layers_outside_of_any_module_are_numbered_as_they_were_made():
-    one, two, x, h = tg.nn.Linear(3, 3), tg.nn.Linear(3, 3), tg.randn(2, 1, 3), tg.zeros(1, 3)
+def test_layers_without_module_or_variable_are_numbered_as_they_were_made():
+    layers, x, h = {k: tg.nn.Linear(3, 3) for k in (1, 2)}, tg.randn(2, 1, 3), tg.zeros(1, 3)
     for t in tg.steps(2):
-        h = tg.tanh(two(x[t]) * one(x[t]) + h)
+        h = tg.tanh(layers[2](x[t]) * layers[1](x[t]) + h)
     dot = viz.render(h.sum(), detail="gate").dot
     notes = {line for label in re.findall(r'label="(.*?)"', dot) for line in label.split(r"\n") if "layer" in line}
     assert notes == {f"layer{k}.{name}" for k in (1, 2) for name in ("weight", "bias")}

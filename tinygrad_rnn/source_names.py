@@ -9,7 +9,7 @@ import ast
 import linecache
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import groupby, pairwise
 from operator import itemgetter
@@ -158,7 +158,7 @@ def _program(filename: str) -> Program:
     return _parsed("".join(linecache.getlines(filename)))
 
 
-def variables(tensors: Iterable[Tensor]) -> tuple[dict[int, str], dict[int, Expression]]:
+def variables(tensors: Sequence[Tensor]) -> tuple[dict[int, str], dict[int, Expression]]:
     """Two maps by serial number: the variable that each tensor is put into, and where it was made.
 
     ``tensors``: in the order of their making.
@@ -171,7 +171,11 @@ def variables(tensors: Iterable[Tensor]) -> tuple[dict[int, str], dict[int, Expr
             known[id(p[0]), p[1]] = Expression.at(*p)
     made = [(serial, known[id(p[0]), p[1]]) for serial, p in places if not isinstance(p, Foreign)]
     last = (each for each, after in pairwise([*made, (0, None)]) if each[1] != after[1])  # of one call's values
-    return said | _variables_of(made), dict(last)  # type: ignore[arg-type]
+    names, learned = _variables_of(made), {x.serial for x in tensors if x.op is None and x.requires_grad}
+    for (before, place), (serial, after) in pairwise(reversed(made)):  # all parameters of a layer have the layer's
+        if place is after and before in names and {before, serial} <= learned:
+            names.setdefault(serial, names[before])
+    return said | names, dict(last)  # type: ignore[arg-type]
 
 
 def _variables_of(made: Sequence[tuple[int, Expression]]) -> dict[int, str]:

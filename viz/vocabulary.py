@@ -77,7 +77,8 @@ def weights(graph: tg.Graph, cells: Mapping[tuple[str, ...], Mark]) -> dict[int,
     """The lecture's name of each parameter: W_xh, W_hh, W_hy, and b_xh, b_hh, b_hy for what is added to their products.
 
     ``cells``: by the scope of a cell the mark of what belongs to it: its matrices are W_xh⁽²⁾, W_hh⁽²⁾. Only where the
-    letter is one parameter's alone, and the name it has is a layer's, not a person's. Those that have no name are
+    letter is one parameter's alone, the name it has is a layer's, not a person's, and every matrix of its cell has one:
+    of four recurrent matrices none is W_hh. Those that have no name are
     numbered as they were made: W1, W2.
 
     >>> cell = tg.nn.LSTMCell(2, 3)
@@ -109,7 +110,10 @@ def weights(graph: tg.Graph, cells: Mapping[tuple[str, ...], Mark]) -> dict[int,
         i: name._replace(letter=f"{name.letter}{numbers.get(i, '')}") if often[name] > 1 else name
         for i, name in found.items()
     }
-    return {i: name for i, name in told.items() if i in numbers or (often[found[i]] == 1 and "_" in name.letter)}
+    kept = {i: name for i, name in told.items() if i in numbers or (often[found[i]] == 1 and "_" in name.letter)}
+    inside = {n.index: {graph.nodes[i].scope.path for i in graph.consumers[n.index]} & cells.keys() for n in own}
+    mixed = {cell for n in own if n.index not in kept and len(n.shape) > 1 for cell in inside[n.index]}
+    return {i: name for i, name in kept.items() if i in numbers or not inside[i] & mixed}
 
 
 def _mark(graph: tg.Graph, index: int, cells: Mapping[tuple[str, ...], Mark]) -> Mark:

@@ -136,7 +136,7 @@ class Record:
         refuse_written(loss, "diagnose")
         self.attempts = Attempts([] if failed is None else failed)
         nothing: tuple[dict[int, str], dict[int, Any]] = {}, {}
-        names, places = self.attempts.value("variables", lambda: variables(recorded(loss).values()), nothing)
+        names, places = self.attempts.value("variables", lambda: variables([*recorded(loss).values()]), nothing)
         unwritten: dict[int, str] = {}
         texts = self.attempts.value("constants", lambda: dict(constants(recorded(loss), places)), unwritten)
         graph = plain = doubled(Graph(loss))

@@ -348,6 +348,8 @@ def _symbol(node: Node) -> str:
         return "W·x"
     if node.op.name == "neg":
         return "−(·)"
+    if node.op.symbol == "ᵀ":
+        return "(·)ᵀ"
     given = ["(·)" if isinstance(x, Ref) else style.number(float(x)) for x in node.operands]
     power = node.op.infix == "**"
     if len(given) == 2 and given != ["(·)", "(·)"] and node.op.infix:

@@ -14,7 +14,7 @@ from tinygrad_rnn.tensors import Array
 from .line_ways import STEP, Way
 
 TOGETHER = 4.0  #: points that two lines may share, at a crossing of two curves
-BESIDE = 1.3  #: distance of points that lie on one another
+BESIDE = 1.9  #: distance of points that lie on one another, though a step may part those of two lines
 ALONG = 0.17  #: sine of the angle, ten degrees, below which lines run along one another
 _CELL = 4.0  #: size of the squares that have to hold lines of two ends at least; above twice `BESIDE`
 #: Points in one square of lines with one end in common: those of further ones, the shorter lines, are left out.

@@ -126,17 +126,17 @@ class ValueNames:
         Of several values that a step assigns to one variable, the last has its name.
         """
         letters = {(name.letter, name.cell) for names in self._known_by_node.values() for name in names}
+        letters |= {(node.scope.part or "", self.mark_of(node.scope.path)) for node in self.nodes}
         given = {node.name for node in self.nodes} | {"x", *STATES, *vocabulary.LETTERS.values()}
-        columns = {i: box.column for box in self.level.boxes for i in box.members}
         last: dict[Key, int] = {}
         for node in self.nodes:
             (path, step, _, backward), letter = node.scope, node.variable
             said = node.role or node.name or backward or node.op is None or node.index in self._known_by_node
             if letter and not said and letter not in given and (letter, self.mark_of(path)) not in letters:
-                last[letter, path, step, columns.get(node.index)] = node.index
+                last[letter, path, step] = node.index
         return {
             i: Name(letter, self.mark_of(path), None if step is None else step + 1)
-            for (letter, path, step, _), i in last.items()
+            for (letter, path, step), i in last.items()
         }
 
     def as_read(self) -> dict[tuple[int, int], Name]:
@@ -231,16 +231,18 @@ class ValueNames:
                 bare = tuple(part for part in said if not LAYER.fullmatch(part))
                 steps = {column.segment for i in users if (column := column_of.get(i))}
                 passing = (self.passes[steps.pop()],) if len(steps) == 1 and self.passes else ()
-                places = [(), bare[-1:], bare, said, passing, place[-1:], wider]
+                layer = (node.variable,) if node.name and node.variable else ()
+                places = [(), bare[-1:], bare, said, layer, passing, place[-1:], wider]
                 own[node.index] = [".".join((*map(style.visible, path), name)) for path in places]
         found: dict[int, str] = {}
-        for length in range(7):
+        for length in range(8):
             often = Counter(names[length] for names in own.values())
             found |= {i: names[length] for i, names in own.items() if i not in found and often[names[length]] == 1}
-        number, together = 0, set[str]()
+        number, together, kind = 0, set[str](), None
         for node in sorted((self.nodes[i] for i in own.keys() - found.keys()), key=lambda node: node.serial):
             name = own[node.index][1]
-            if not number or name in together:  # a layer makes its parameters one after the other
+            before, kind = kind, "_" in (node.name or "")  # beside weight_ih there is no weight
+            if kind != before or name in together:  # a layer makes its parameters one after the other
                 number, together = number + 1, set()
             together.add(name)
             found[node.index] = name if node.index in self.weights else f"layer{number}.{name}"
