@@ -103,8 +103,8 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8, *, axis
     """The cosine of the angle between ``x1`` and ``x2``, broadcast, along ``dim``; a length is at least ``eps``.
 
     >>> import tinygrad_rnn as tg
-    >>> tg.nn.functional.cosine_similarity([[3.0, 4.0], [1.0, 0.0]], [[4.0, 3.0], [0.0, 2.0]]).numpy().round(6).tolist()
-    [0.96, 0.0]
+    >>> tg.nn.functional.cosine_similarity([[1.0, 0.0], [1.0, 0.0]], [[2.0, 0.0], [0.0, 2.0]]).tolist()
+    [1.0, 0.0]
     """
     x1, x2, along = as_tensor(x1), as_tensor(x2), dim if axis is None else axis
     shape = np.broadcast_shapes(x1.shape, x2.shape)
