@@ -730,7 +730,5 @@ def min(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, kee
     return as_tensor(x).min(dim, axis=axis, **kept)
 
 
-numpy_protocol.enter(globals())
-
-
 answering(globals())
+numpy_protocol.enter(globals())  # NumPy's calls are looked after, too
