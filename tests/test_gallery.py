@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,28 @@ def test_a_rolled_step_of_several_parts_names_the_cell_once():
     """What is written beside a cell into its memory is no second cell of its kind, and carries the memory."""
     dot = viz.render(loss("memory"), rolled=True).dot
     assert "RNN" in dot and "RNN'" not in dot and '"h′"' in dot
+
+
+def test_calls_of_one_cell_in_a_step_are_boxes_of_their_own():
+    """Two words of a sentence: the parts of the word cell are drawn for each, and those of the sentence cell once."""
+    word, sentence, h = tg.nn.GRUCell(3, 3), tg.nn.RNNCell(3, 3), None
+    for words in tg.randn(3, 2, 1, 3):
+        h = sentence(word(words[1], word(words[0])), h)
+    level = collapse(tg.Graph(h.sum()), "gate")
+    parts = Counter(box.key[2] for box in level.boxes if box.key[0] == "part" and box.column == level.columns[1])
+    assert parts == {"ax": 2, "ah": 2, "r": 2, "z": 2, "n": 2, "a": 1}
+
+
+def test_what_a_later_part_of_a_step_alone_needs_is_in_it():
+    """A memory that is written after the cell has put out its state: the cell does not read the memory of before."""
+    cell, key, value = tg.nn.LSTMCell(6, 3), tg.nn.Linear(3, 3), tg.nn.Linear(3, 3)
+    memory, read, state = tg.randn(4, 3), tg.zeros(1, 3), None
+    for x in tg.randn(3, 1, 3):
+        state = cell(tg.concat([x, read], 1), state)
+        share = (key(state[0]) @ memory.T).softmax(-1)
+        memory = 0.9 * memory + share.T @ value(state[0])
+        read = share @ memory
+    level = collapse(tg.Graph(read.sum()), "cell")
+    cells = [k for k, box in enumerate(level.boxes) if box.kind == "cell"]
+    assert len(cells) == 6
+    assert not any(edge.source in cells and edge.target in cells for edge in level.edges if edge.kind != "c")

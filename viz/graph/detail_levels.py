@@ -300,7 +300,9 @@ class _Collapsing:
             self._set(node, ("module", path, *self.modules[i]), "op", column)
         elif inside and node.scope.part:
             kind = "gate" if any(self.graph.nodes[j].role == node.scope.part for j in self._siblings(node)) else "op"
-            self._set(node, ("part", path, node.scope.part), kind, column)
+            self._set(
+                node, ("part", path, node.scope.part, *([self._calls[i]] if self._calls[i] else [])), kind, column
+            )
         elif inside:
             self._set(node, ("op", *self.names[i]), self._kind(node), column)
         else:
@@ -459,6 +461,26 @@ class _Collapsing:
                     )
                     stage = max(stage, found[source] + shown)
             found.append(stage)
+        for node in reversed(self.graph.nodes):  # what a later part alone needs is a part of it
+            users, here = self.users[node.index], (node.scope.path, self.columns[node.index])
+            alike = all((self.graph.nodes[u].scope.path, self.columns[u]) == here for u in users)
+            if users and alike and self._may_be_state(node.index) and not self._is_other_state(node.index):
+                found[node.index] = min(found[u] for u in users)
+        return found
+
+    @cached_property
+    def _calls(self) -> list[int]:
+        """Each node's number of calls of its cell in its time step before the one that made it."""
+        found: list[int] = []
+        often = Counter[Hashable]()
+        for node in self.graph.nodes:
+            here = node.scope.path, self.columns[node.index]
+            nodes = [self.graph.nodes[source] for _, source in self.feeds[node.index]]
+            calls = [found[n.index] for n in nodes if (n.scope.path, self.columns[n.index]) == here]
+            if node.op is not None and (weights := [n.index for n in nodes if n.is_parameter]):
+                calls = [often[key := (*here, node.op, node.scope.part, *weights)]]
+                often[key] += 1
+            found.append(max(calls, default=0))
         return found
 
     def _after_state(self) -> set[int]:
