@@ -1094,3 +1094,15 @@ def test_what_attention_reads_of_each_step_of_an_encoder_is_written_once(double)
     assert_true(found)
     apart = [line.text for line in found.recurrence if line.left.step and not line.left.gradient and not line.steps]
     assert not apart
+
+
+def test_an_input_that_the_next_step_reads_again_is_that_of_the_step_before(double):
+    w, d, u, v = (tg.randn(3, 3).requires_grad_() for _ in range(4))
+    w.name, d.name, u.name = "W", "D", "U"
+    xs, h, loss = [tg.zeros(1, 3), *(tg.randn(1, 3) for _ in range(5))], tg.zeros(1, 3), 0.0
+    for t in range(1, 6):
+        h = tg.tanh(xs[t] @ w + xs[t - 1] @ d + h @ u)
+        loss = loss + cross_entropy(h @ v, [t % 3])
+    found = viz.derive(loss)
+    assert_true(found)
+    assert "h_t = tanh(x_t @ W + x_(t-1) @ D + h_(t-1) @ U)" in [line.text for line in found.recurrence]

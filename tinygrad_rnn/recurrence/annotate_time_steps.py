@@ -187,6 +187,8 @@ class _Naming:
             return
         inputs = [factors for entered in loop.inputs for factors in self._factors(entered)]
         entering = {self._read(n) for entered in inputs for n in entered if n is not None}
+        read = [(t, n) for entered in inputs for t, n in enumerate(entered) if n is not None]
+        first = {n: t for t, n in sorted(read, reverse=True)}
         for entered in inputs:
             told = [n for n in entered if n is not None]
             made = [[self._read(s) for s in self.graph.nodes[n].sources] for n in told]
@@ -196,8 +198,9 @@ class _Naming:
             enough = len(data) > 1 or (None in entered and any(data))  # one alone, if an output stands there else
             if len(set(told)) < len(told) or not enough or not all(map(self._may_be_data, told)):
                 continue
+            delayed = len(told) > 1 and first[told[1]] == 0  # zeros that such begins with are no step's
             for t, n in enumerate(entered):
-                if n is not None:
+                if n is not None and first[n] == t and (t in data or not delayed):
                     step = self.nodes[next(m for row in loop.rows if (m := row.nodes[t]) is not None)].scope.step
                     self._write(n, "x", step=step)
 
