@@ -130,9 +130,9 @@ def test_a_mask_that_compares_with_the_step_is_written_once():
     found = viz.derive(h.square().sum())
     assert any(r"> \left( t-1 \right)" in line.latex for line in found.recurrence)
     lines = {line.text: line.steps for line in found.recurrence}
-    assert lines["h_t = where(given > (t-1), tanh_t, h_(t-1))"] == (1, 2, 3, 4)
-    assert lines["dL/dh_t = dadd_(t+1) @ W_hh.T + where(given > t, 0, dh_(t+1))"] == (1, 2, 3)
-    assert lines["dL/dadd_t = where(given > (t-1), dh_t, 0) * (1 - tanh_t**2)"] == (1, 2, 3, 4)
+    assert lines["h_t = where(lengths > (t-1), tanh_t, h_(t-1))"] == (1, 2, 3, 4)
+    assert lines["dL/dh_t = dadd_(t+1) @ W_hh.T + where(lengths > t, 0, dh_(t+1))"] == (1, 2, 3)
+    assert lines["dL/dadd_t = where(lengths > (t-1), dh_t, 0) * (1 - tanh_t**2)"] == (1, 2, 3, 4)
 
 
 def test_what_a_squared_error_compares_with_is_a_target_everywhere():
@@ -216,8 +216,8 @@ def test_an_encoder_of_more_steps_than_its_decoder_is_written_once():
     for t in range(3):
         h = tg.tanh(z[t] @ a + h @ b)
     lines = {line.text: line.steps for line in viz.derive(h.square().sum()).recurrence}
-    assert lines["x_b_t = given_b[t-1]"] == lines["h1_t = tanh(x_b_t @ W1_xh + h1_(t-1) @ W1_hh)"] == (1, 2, 3, 4)
-    assert lines["x_t = given[t-1]"] == (1, 2, 3)
+    assert lines["x_b_t = given[t-1]"] == lines["h1_t = tanh(x_b_t @ W1_xh + h1_(t-1) @ W1_hh)"] == (1, 2, 3, 4)
+    assert lines["x_t = z[t-1]"] == (1, 2, 3)
 
 
 def test_the_losses_of_a_long_loop_are_one_sum():
@@ -364,3 +364,20 @@ def test_layers_of_a_plain_program_are_called_by_its_variables():
     ]
     law(graph)
     law_of_equations(graph)
+
+
+def test_a_formula_tells_the_states_of_a_cell_apart():
+    """Two states of one kind, of which each moves by the other: no h stands for both."""
+    w, v, y, z, x = (
+        tg.randn(2, 2).requires_grad_(),
+        tg.randn(2, 2).requires_grad_(),
+        *[tg.zeros(1, 2)] * 2,
+        tg.randn(4, 1, 2),
+    )
+    for t in range(4):
+        z = z + 0.1 * (tg.tanh(y @ w + z @ v + x[t]) - y)
+        y = y + 0.1 * z
+    titles = in_pictures(graph := tg.Graph(y.sum()), "gate")
+    assert law(graph) is None and len(set(titles.values())) == len(titles)
+    dot = viz.render(y.sum(), detail="gate").dot
+    assert all(f'"h′{t} = h′ + 0.1⊙h"' in dot for t in "₁₂₃₄")

@@ -33,7 +33,11 @@ class Names:
         known = ValueNames(level)
         values, self._known = known.by_node(), known
         if not level.columns:  # without time steps a formula tells more than a letter that nobody said
-            values = {i: names for i, names in values.items() if graph.nodes[i].role or names[0].letter == "L"}
+            values = {
+                i: names
+                for i, names in values.items()
+                if graph.nodes[i].role or names[0].letter == "L" or i in known.variables
+            }
         self._values = values
         told = zip(graph.nodes, level.roles, strict=True)
         nodes = [replace(node, role=node.role or role or None) for node, role in told]

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_rnn.graph import Node, Ref
 
-from .. import style, vocabulary
+from .. import style
 from ..vocabulary import Mark, Name
 from .detail_levels import Box, Level
 from .gradient_values import Gradients
@@ -95,7 +95,7 @@ class Labels:
         elif box.key[0] == "module":
             return style.shown(box.key[-1], NAME_LIMIT)
         elif node.op is None:
-            return self._leaf_title(node, box)
+            return called if node.index in self.names.variables else self._leaf_title(node, box)
         if called and (box.kind != "loss" or self.names.sign(node)):
             return f"{called} = {how}" if how else called
         how = how or self._made(node)
@@ -195,9 +195,8 @@ class Labels:
             return style.number(float(operand)), _WHOLE
         node = self.graph.nodes[self.read.get((user.index, slot), operand.index)]
         told = self.level.initial_of.get((node.index, user.index)), node.index, self.level.initial.get(node.index)
-        roles = (self.graph.nodes[index].role for index in told if index is not None)  # c and h may begin with the same
-        variable = self.names.variables.get(node.index, Name(""))
-        if sign := vocabulary.letter(next(filter(None, roles), "")) or variable.letter:
+        letters = (self.names.letter(index) for index in told if index is not None)  # c and h may begin with the same
+        if sign := next(filter(None, letters), ""):
             return sign, _WHOLE
         return self._written(node, depth - 1) if node.op is not None and depth else ("", _WHOLE)
 

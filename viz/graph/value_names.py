@@ -131,13 +131,22 @@ class ValueNames:
         last: dict[Key, int] = {}
         for node in self.nodes:
             (path, step, _, backward), letter = node.scope, node.variable
-            said = node.role or node.name or backward or node.op is None or node.index in self._known_by_node
+            said = node.role or node.name or backward or node.index in self._known_by_node or node.index in self.targets
+            if node.op is None:  # data with more than one number, which says more than its name
+                said = said or node.requires_grad or node.value is None or node.value.size < 2
             if letter and not said and letter not in given and (letter, self.mark_of(path)) not in letters:
                 last[letter, path, step] = node.index
         return {
             i: Name(letter, self.mark_of(path), None if step is None else step + 1)
             for (letter, path, step), i in last.items()
         }
+
+    def letter(self, index: int) -> str:
+        """The letter of a value in the formulas of its own cell, "" if it has none."""
+        node = self.nodes[index]
+        if node.role or index not in self.box_of:
+            return vocabulary.letter(node.role or "") or self.variables.get(index, Name("")).letter
+        return self._state_sign(node)
 
     def as_read(self) -> dict[tuple[int, int], Name]:
         """By first state that stands for several, and a node that reads it, the name of the one that is meant."""
