@@ -108,12 +108,12 @@ def _diagnosed(
         search.agreement(differences),
         right,
         [names[leaf] for leaf in wrong],
-        len(search.tried),
+        search.count,
         few,
         pairs,
         search.place(wrong),
         search.scene.names.cells(" ".join(edit.words for edit in edits)),
-        record.attempts.failed,
+        list(map(search.scene.said, record.attempts.failed)),
         partial(drawing().SideBySide, record, edits[0]) if edits else None,
     )
 

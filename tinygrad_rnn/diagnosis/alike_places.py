@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterator
 from functools import cached_property
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 from ..graph import Node, Ref
@@ -40,7 +41,7 @@ class AlikePlaces:
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
-        self._directions: dict[Place, dict[Place, str]] = {}
+        self._directions: dict[tuple[Place, int], dict[Place, str]] = {}
         self._subjects: dict[int, str] = {}  #: by edit: the name of the value that it speaks of first
         #: edits by start; keyed by what they say, how closely their places are alike, and what these share
         self._groups: dict[tuple[str, int, Hashable], dict[Place, Edit]] = defaultdict(dict)
@@ -69,11 +70,11 @@ class AlikePlaces:
                     down[self.place(x.index)].append((f"{how} of {_kind(node)}", ("family", number)))
         return {place: up[place] + sorted(down[place]) for place in (*up, *down)}
 
-    def directions(self, start: Place) -> dict[Place, str]:
+    def directions(self, start: Place, far: int = FAR) -> dict[Place, str]:
         """The places around ``start``, each with the way that leads there: the same text where places lie alike."""
-        if start not in self._directions:
+        if (start, far) not in self._directions:
             found, ring = {start: ""}, [start]
-            for _ in range(FAR):
+            for _ in range(far):
                 further = []
                 for place in ring:
                     for how, other in self._beside.get(place, ()):
@@ -81,8 +82,17 @@ class AlikePlaces:
                             found[other] = f"{found[place]}/{how}"
                             further.append(other)
                 ring = further
-            self._directions[start] = found
-        return self._directions[start]
+            self._directions[start, far] = found
+        return self._directions[start, far]
+
+    def cells(self) -> Iterator[tuple[Place, Place, dict[Place, Place]]]:
+        """Each two states that are made alike, and for the places around the first those around the second."""
+        states = [self.place(family[-1].index) for family in self.scene.states]
+        for one, other in permutations(states, 2):
+            if self._made_of(self.node(one), 3) == self._made_of(self.node(other), 3):
+                there = {way: place for place, way in self.directions(other, 2 * FAR).items()}
+                ways = self.directions(one, 2 * FAR).items()
+                yield one, other, {place: there[way] for place, way in ways if there.get(way, place) != place}
 
     def relative(self, words: str, start: Place) -> str | None:
         """``words`` with every value replaced by the way from ``start`` to it; None if one of them is far away."""

@@ -19,6 +19,8 @@ from .stand_ins import StandIns
 from .student_names import Names, as_written, bracketed
 
 Family = list[Node]
+#: a word for a time step; how an edit begins that is made at each
+STEP, ALWAYS = re.compile(r"\bstep(s?)\b"), re.compile(r"\b([Aa])t every step, ")
 
 
 class Scene:
@@ -56,6 +58,12 @@ class Scene:
             return bracketed(text) if found[1] else text
 
         return PLACE.sub(name, words)
+
+    def told(self, edit: Edit) -> str:
+        """The words of an edit, with names; of steps only where there is a loop, and the edit is in it."""
+        places = (self.record.nodes[index].scope.step for index, _ in (*edit.uses, *edit.parts))
+        words = edit.words if any(step is not None for step in places) else ALWAYS.sub(_once, edit.words)
+        return self.said(words if self.loops else STEP.sub(r"place\1", words))
 
     @cached_property
     def factors(self) -> dict[float, str]:
@@ -328,6 +336,10 @@ class Scene:
         sent = self.record.truth.contributions
         found = {slot: [n for n in family if (n.index, slot) in sent] for slot in range(len(family[0].operands))}
         return {slot: nodes for slot, nodes in found.items() if nodes}
+
+
+def _once(found: re.Match[str]) -> str:
+    return "Once, " if found[1] == "A" else "once, "
 
 
 def in_brackets(name: str) -> str:

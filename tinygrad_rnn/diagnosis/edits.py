@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from .edit_context import Scene
@@ -14,6 +13,7 @@ from .edits_of_leaves import of_leaves
 from .edits_of_loops import of_loops
 from .edits_of_numbers import of_numbers
 from .edits_of_paths import of_paths
+from .edits_of_positions import of_positions
 from .edits_of_saved_values import of_saved_values
 from .edits_of_stale_values import of_stale_values
 from .edits_of_states import of_states
@@ -22,23 +22,14 @@ from .edits_of_uses import of_uses
 from .edits_of_values import of_values
 from .edits_read_off import read_off
 
-OF_RULES = (of_leaves, of_uses, of_values, of_stale_values, of_numbers, of_paths, of_the_loss)
+OF_RULES = (of_leaves, of_uses, of_values, of_stale_values, of_numbers, of_positions, of_paths, of_the_loss)
 OF_LOOPS = (of_loops, of_states, of_detached, of_saved_values, of_gradients, of_accumulation, read_off)
-STEP = re.compile(r"\bstep(s?)\b")
 
 
 def candidates(scene: Scene) -> Iterator[Edit]:
-    """Every candidate edit, with names in its words, and those made at all places that are alike."""
+    """Every candidate edit, and those made at all places that are alike; `Scene.told` names the values in its words."""
     for kind in (*OF_RULES, *OF_LOOPS):
         for edit in scene.attempts.items(kind(scene)):
             scene.alike.note(edit)
-            yield _said(scene, edit)
+            yield edit
     yield from scene.alike.together()
-
-
-def _said(scene: Scene, edit: Edit) -> Edit:
-    """``edit`` with the names of the values in its words; "place" instead of "step" if the network has no loop."""
-    edit.words, edit.scaling = scene.said(edit.words), edit.scaling and scene.said(edit.scaling)
-    if not scene.loops:  # the same line several times is no time step
-        edit.words, edit.scaling = STEP.sub(r"place\1", edit.words), edit.scaling and STEP.sub(r"place\1", edit.scaling)
-    return edit

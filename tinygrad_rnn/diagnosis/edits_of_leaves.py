@@ -45,24 +45,26 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
         if turned is not None and turned.shape == leaf.shape:
             yield Edit(f"The gradient of {name} is transposed.", leaves={i: turned_leaf(i)}, cost=0.9)
         yield from _sequence(scene, leaf)
-        for other in leaves:
-            if other.index == i or other.shape != leaf.shape:
-                continue
-            j, theirs = other.index, scene.named(other)
-            yield Edit(f"{name} was given the gradient of {theirs}.", leaves={i: times_leaf(j, 1.0)}, cost=1.1)
-            yield Edit(
-                f"{name} was given its gradient and that of {theirs} in one.", leaves={i: added(i, j)}, cost=1.15
-            )
-            if j > i:
-                exchanged = {i: times_leaf(j, 1.0), j: times_leaf(i, 1.0)}
-                yield Edit(f"The gradients of {name} and {theirs} are exchanged.", leaves=exchanged)
-                both = added(i, j)
-                yield Edit(
-                    f"The gradients of {name} and {theirs} were added up in one buffer.", leaves={i: both, j: both}
-                )
         yield from _blocks(scene, leaf)
         yield from _overwritten(scene, leaf)
         yield from _silent_rows(scene, leaf)
+    for mine, theirs in _alike(scene):
+        names, s = [_listed(scene, each) for each in (mine, theirs)], "s" if len(mine) > 1 else ""
+        there = dict(zip((leaf.index for leaf in mine), (leaf.index for leaf in theirs), strict=True))
+        text = f"{names[0]} {'were' if s else 'was'} given"
+        instead = {i: times_leaf(j, 1.0) for i, j in there.items()}
+        yield Edit(f"{text} the gradient{s} of {names[1]}.", leaves=instead, cost=1.1)
+        both = {i: added(i, j) for i, j in there.items()}
+        own = f"their gradients and those of {names[1]} in one" if s else f"its gradient and that of {names[1]} in one"
+        yield Edit(f"{text} {own}.", leaves=both, cost=1.15)
+        if min(there.values()) > min(there):
+            exchanged, names[1] = (
+                instead | {j: times_leaf(i, 1.0) for i, j in there.items()},
+                f"those of {names[1]}" if s else names[1],
+            )
+            yield Edit(f"The gradients of {names[0]} and {names[1]} are exchanged.", leaves=exchanged)
+            joined = both | {j: both[i] for i, j in there.items()}
+            yield Edit(f"The gradients of {names[0]} and {names[1]} were added up in one buffer.", leaves=joined)
     for node in scene.record.nodes:  # what is made once and read at every step, as an encoder's states
         if node.op is not None and node.scope.step is None and node.index in scene.record.truth.gradients:
             yield from _overwritten(scene, node)
@@ -74,6 +76,23 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
             words = "Every gradient" if some is leaves else f"The gradient of {scene.named(some[0])}"
             rewrites = {leaf.index: clipped(leaf.index, limit) for leaf in some}
             yield Edit(f"{words} is clipped to ±{limit:g}.", leaves=rewrites, cost=1.2 if some is leaves else 1.3)
+
+
+def _alike(scene: Scene) -> Iterator[tuple[list[Node], list[Node]]]:
+    """Leaves that may be taken for each other: two of one shape, or all that two cells of the same structure have."""
+    for one, other in permutations(scene.record.leaves, 2):
+        if one.shape == other.shape:
+            yield [one], [other]
+    for *_, there in scene.alike.cells():
+        pairs = [(leaf, there["leaf", leaf.index][1]) for leaf in scene.record.leaves if ("leaf", leaf.index) in there]
+        theirs = [scene.record.nodes[index] for _, index in pairs]
+        if len(pairs) > 1 and all(one.shape == other.shape for (one, _), other in zip(pairs, theirs, strict=True)):
+            yield [one for one, _ in pairs], theirs
+
+
+def _listed(scene: Scene, leaves: list[Node]) -> str:
+    names = [scene.named(leaf) for leaf in leaves]
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def _blocks(scene: Scene, leaf: Node) -> Iterator[Edit]:

@@ -23,6 +23,7 @@ def of_loops(scene: Scene) -> Iterator[Edit]:
     for loop in _loops(scene):
         for kind in (_skipped, _every_weight, _saved_by_another_step):
             yield from scene.attempts.items(kind(scene, loop))
+    yield from scene.attempts.items(_saved_by_another_cell(scene))
     yield from _at_once(scene)
 
 
@@ -125,6 +126,30 @@ def _saved_by_another_step(scene: Scene, loop: Loop) -> Iterator[Edit]:
                         uses |= dict.fromkeys(_reading(record, node), Valued(_as_in(record, node, other)))
             if len({scene.place[index][0] for index, _ in uses}) > 1:
                 yield Edit(f"Every rule {what} uses what {words} saved.", uses, cost=1.15)
+
+
+def _saved_by_another_cell(scene: Scene) -> Iterator[Edit]:
+    """Edits in which every rule of a cell uses what another cell alike saved."""
+    record = scene.record
+    for one, other, there in scene.alike.cells():
+        names = [scene.named(scene.alike.node(place)) for place in (one, other)]
+        text = f"Every rule of the cell of {names[0]} uses what that of {names[1]} saved"
+        weights = {index for kind, index in there if kind == "leaf"}
+        for how, back_to_front, kept in (
+            ("", False, weights),
+            (", counted from the other end", True, weights),
+            (", its weights too", False, set[int]()),
+        ):
+            uses = dict[Use, Rule]()
+            for (kind, number), (_, twin) in there.items():
+                family = scene.all_families[number] if kind == "family" else []
+                others = scene.all_families[twin][:: -1 if back_to_front else 1] if family else []
+                for node, like in zip(family, others, strict=False):
+                    own = {i for i in node.sources if i in kept or kept & {*record.nodes[i].sources}}
+                    if node.shape == like.shape and node.scope.step is not None:
+                        changed = {i: value for i, value in _as_in(record, node, like).items() if i not in own}
+                        uses |= dict.fromkeys(_reading(record, node), Valued(changed))
+            yield Edit(f"{text}{how}.", uses, cost=1.15)
 
 
 def _reading(record: Record, node: Node) -> list[Use]:

@@ -28,6 +28,7 @@ def of_numbers(scene: Scene) -> Iterator[Edit]:
             yield from _other_numbers(scene, nodes, slot, numbers)
             yield from _other_ones(scene, nodes, slot, numbers)
     yield from scene.attempts.items(_rows_once(scene))
+    yield from scene.attempts.items(_assigned(scene))
 
 
 def _other_numbers(scene: Scene, family: Family, slot: int, numbers: list[Series]) -> Iterator[Edit]:
@@ -140,8 +141,6 @@ def _rows_once(scene: Scene) -> Iterator[Edit]:
             if all(_looked_up(scene, n, slot) is not None for n in nodes):
                 tables[scene.record.target_of((nodes[-1].index, slot))].append((nodes, slot))
     for table, found in tables.items():
-        for nodes, slot in found:
-            yield _written_anew(scene, table, nodes, slot)
         again = f"A row of {scene.named(scene.record.nodes[table])} that is looked up again"
         for nodes, slot in found:
             subject = f"{'At every step' if len(nodes) > 1 else 'Once'}, {scene.subject(nodes, slot)}"
@@ -152,19 +151,39 @@ def _rows_once(scene: Scene) -> Iterator[Edit]:
             yield from _some_rows(scene, uses, "", again)
 
 
-def _written_anew(scene: Scene, table: int, family: Family, slot: int) -> Edit:
-    """An edit by which rows are assigned, so that all is lost that they had received before."""
-    record, lost = scene.record, np.zeros(scene.record.nodes[table].shape, bool)
-    rules = dict[Use, Rule]()
-    assigned = {(n.index, slot): _looked_up(scene, n, slot) for n in family}
-    for use in sorted(use for use in record.users[table] if use in record.truth.contributions):
-        if lost.any():
-            rules[use] = _sent_to(~lost)
-        if (found := assigned.get(use)) is not None:
-            product = record.nodes[use[0]].op.kind == "contraction"  # type: ignore[union-attr]
-            lost[(slice(None),) * (1 - slot if product else found[1]) + (found[0],)] = True
-    text = f"At every step, {scene.subject(family, slot)} is written over what its row had received from all others"
-    return Edit(f"{text}, not added to it.", rules, cost=1.15)
+def _assigned(scene: Scene) -> Iterator[Edit]:
+    """Edits by which what a use sends to some elements is assigned, so that all is lost that they had received else."""
+    record, sent = scene.record, scene.record.truth.contributions
+    values = [[scene.record.leaves[k]] for k in range(len(record.leaves))] + scene.families
+    for value in values:
+        received = [[use for use in record.users[node.index] if use in sent] for node in value]
+        chosen = [
+            (scene.place[user][0], slot) for uses in received for user, slot in uses if _of_some(record.nodes[user])
+        ]
+        for number, slot in dict.fromkeys(chosen) if max(map(len, received)) > 1 else ():
+            before, others = dict[Use, Rule](), dict[Use, Rule]()
+            for node, uses in zip(value, received, strict=True):
+                mine = {use for use in uses if (scene.place[use[0]][0], use[1]) == (number, slot)}
+                filled = np.any([sent[use] != 0 for use in mine], axis=0) if mine else np.zeros(node.shape, bool)
+                lost = np.zeros(node.shape, bool)
+                for use in sorted(uses) if not filled.all() else ():
+                    if lost.any():
+                        before[use] = _sent_to(~lost)
+                    if use in mine:
+                        lost = lost | (sent[use] != 0)
+                    elif filled.any():
+                        others[use] = _sent_to(~filled)
+            text = f"At every step, {scene.subject(scene.all_families[number], slot)} is written over what"
+            for rules, which in (
+                (before, "its row had received from all others"),
+                (others, "was there from all others"),
+            ):
+                yield Edit(f"{text} {which}, not added to it.", rules, cost=1.15)
+
+
+def _of_some(node: Node) -> bool:
+    """Whether an operation may send to some elements of its operand alone."""
+    return node.op is not None and (node.op.chooses or node.op.kind in ("movement", "index", "contraction"))
 
 
 def _looked_up(scene: Scene, node: Node, slot: int) -> tuple[Array, int] | None:

@@ -46,8 +46,10 @@ def _pairs(scene: Scene, family: Family, longest: int, along: bool) -> Iterator[
 
 def _as_one(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -> Iterator[Edit]:
     """Edits that replace the derivative along all paths by 1, or send it without the gradient."""
-    forgotten = _sent(scene, family, at, lambda node, ways: edited_rules.passed_on)
-    alone = _sent(scene, family, at, lambda node, ways: edited_rules.always(_pulled(scene, ways, np.ones(node.shape))))
+    forgotten = sent_together(scene, family, at, lambda node, ways: edited_rules.passed_on)
+    alone = sent_together(
+        scene, family, at, lambda node, ways: edited_rules.always(_pulled(scene, ways, np.ones(node.shape)))
+    )
     into = f"At every step, what {scene.named(target[-1])} receives from {scene.named(family[-1])}, by all ways,"
     for words, edit, cost in (
         ("that gradient as it is: the derivative is forgotten", forgotten, 1.2),
@@ -62,7 +64,7 @@ def _as_one(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -
             factor = slope(scene.record.values[node.index], scene.record.target(scene.record.nodes[way[0]], way[1]))
             return lambda record, node, slot, g: g * factor
 
-        edit = _sent(scene, family, at, sloped)
+        edit = sent_together(scene, family, at, sloped)
         if edit is not None and words[:2] != "1:":
             yield replace(edit, words=f"{into} is the gradient times {words}.", cost=1.35)
 
@@ -100,7 +102,7 @@ def _as_a_formula(scene: Scene, family: Family, target: Family, at: list[list[Wa
         def rule(node: Node, ways: list[Way], formula: Expression = changed) -> Rule:
             return rules_as_text.written(formula, _values(scene, node, ways, divisor), axis)
 
-        edit = _sent(scene, family, at, rule)
+        edit = sent_together(scene, family, at, rule)
         if edit is not None:
             yield replace(edit, words=f"{into} is {words} instead of {formula}.", cost=1.2)
     for other in range(len(family[-1].shape)):
@@ -109,7 +111,7 @@ def _as_a_formula(scene: Scene, family: Family, target: Family, at: list[list[Wa
             tree = parse(formula, mode="eval")
             return rules_as_text.written(tree, _values(scene, node, ways, divisor), axis, over=other)
 
-        edit = _sent(scene, family, at, along) if other != axis else None
+        edit = sent_together(scene, family, at, along) if other != axis else None
         if edit is not None:
             yield replace(edit, words=f"{into} is {formula}, along axis {other}, not {axis}.", cost=1.2)
 
@@ -129,7 +131,7 @@ def _without_a_factor(scene: Scene, family: Family, target: Family, at: list[lis
     for index in factors:
         value = record.values[index]
         if np.all(value):
-            edit = _sent(
+            edit = sent_together(
                 scene,
                 family,
                 at,
@@ -161,7 +163,9 @@ def _values(scene: Scene, node: Node, ways: list[Way], divisor: Use) -> dict[str
     return {"y": scene.record.values[node.index], "s": scene.record.values[ways[way][position][0]]}
 
 
-def _sent(scene: Scene, family: Family, at: list[list[Way]], rule: Callable[[Node, list[Way]], Rule]) -> Edit | None:
+def sent_together(
+    scene: Scene, family: Family, at: list[list[Way]], rule: Callable[[Node, list[Way]], Rule]
+) -> Edit | None:
     """An edit by which all paths together send what ``rule`` gives for the gradient of each of the family's nodes.
 
     None if a node receives no gradient.

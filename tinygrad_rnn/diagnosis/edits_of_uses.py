@@ -5,6 +5,7 @@ from __future__ import annotations
 from ast import Expression, parse
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import combinations, permutations
 
 import numpy as np
@@ -364,6 +365,13 @@ def _unmasked(scene: Scene, family: Family, slot: int, subject: str) -> Iterator
         if chosen.op is not None and chosen.op.name == "cross_entropy":  # it leaves the rows out itself
             uses[chosen.index, 0] = _of_scores(record, chosen, "g * (p - t)")
     yield Edit(f"At every step, {subject} is not masked: it is also sent where the other value was chosen.", uses)
+    if all(np.shape(record.target(n, slot)) == n.shape for n in family):
+        again = record.recomputed({n.index: np.asarray(record.target(n, slot)) for n in family})
+        text = (
+            f"At every step, {scene.named(family[-1])} is not masked, neither in the forward pass nor on the way back"
+        )
+        lost = {(n.index, 3 - slot): scaled(0.0) for n in family if (n.index, 3 - slot) in record.truth.contributions}
+        yield Edit(f"{text}: it is {scene.name_of(family[-1], slot)}.", uses | lost, values=again, cost=1.2)
 
 
 #: wrong rules for the scores x of a cross-entropy, with probabilities p and ones t at the target; right is g * (p - t)
@@ -485,7 +493,8 @@ def _summands(scene: Scene) -> Iterator[Edit]:
                 sources[whole].add(scene.place[user][0])
                 groups[whole, -1][t] += [way for way in ways if way[0] == (user, slot)]
                 source = f"{scene.named(scene.all_families[scene.place[user][0]][-1])}{' of the next step' * later}"
-                groups[source, slot if len(ways) > 1 else 0][t] += groups[whole, -1][t][-1:]
+                square = len({*scene.record.nodes[user].operands}) == 1
+                groups[source, 0 if square or len(ways) == 1 else slot][t] += groups[whole, -1][t][-1:]
         groups = {k: at for k, at in groups.items() if k[1] >= 0 or (len(sources) > 1 < len(sources[k[0]]))}
         if len(groups) < 2 and all(len(at[t]) < 2 for at in groups.values() for t in at):
             continue
@@ -507,6 +516,21 @@ def _summands(scene: Scene) -> Iterator[Edit]:
                     likely = is_nonlinear(family[0]) or op.name == "mul"
                     text = f"{words}: the derivative is on the other summand only."
                     yield Edit(text, parts=parts, cost=1.15 if likely else 1.3)
+                    taken: dict[Use, Rule] = {
+                        way[0]: Valued({family[t].index: scene.record.target(family[t], slot)})
+                        for t, ways in sends.items()
+                        for way in ways
+                        if len(way) == 1 and scene.record.nodes[way[0][0]].op.values_needed(way[0][1])[1] != ()  # type: ignore[union-attr]
+                    }
+                    if taken:
+                        text = f"{source} is walked back as if it were made of {scene.name_of(family[-1], slot)}"
+                        yield Edit(
+                            f"At every step, {text}, not of {scene.named(family[-1])}.", taken, parts=parts, cost=1.2
+                        )
+                    if any(len(way) > 1 for ways in sends.values() for way in ways):
+                        plain = {use: replace(part, plain=True) for use, part in parts.items()}
+                        words = f"{words}, by all that is between: it was added after their derivatives were taken."
+                        yield Edit(words, parts=plain, cost=1.2)
     for family in scene.families:
         if family[0].op is not None and family[0].op.infix in ("+", "-") and len(scene.slots(family)) == 2:
             yield from _in_place(scene, family)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from ..primitives import broadcast_to
 
 #: of mistakes that are made every few steps: how many at most
 MOST_APART = 4
+#: of more than this, what has no step is not that of layers
+MOST_ALIKE = 6
 
 
 def families(graph: Graph, made_at: Sequence[Any]) -> list[list[Node]]:
@@ -37,7 +40,16 @@ def families(graph: Graph, made_at: Sequence[Any]) -> list[list[Node]]:
             key = (*key, seen[at])
             seen[at] += 1
         groups[key].append(node)
-    return list(groups.values())
+    stepped = np.cumsum([node.scope.step is not None for node in graph.nodes])
+    found: list[list[Node]] = []
+    for (
+        group
+    ) in groups.values():  # what has no step, and a loop between, belongs to layers walked by lines of their own
+        read = {tuple(i for i in node.sources if graph.nodes[i].requires_grad) for node in group}
+        apart = len(group) <= MOST_ALIKE and len(read) > 1  # of one value, they are as the taps of a convolution
+        apart = apart and all(stepped[one.index] < stepped[two.index] for one, two in pairwise(group))
+        found += [[node] for node in group] if apart and group[0].scope.step is None else [group]
+    return sorted(found, key=lambda family: family[0].index)
 
 
 def with_ends(graph: Graph) -> Graph:

@@ -45,6 +45,8 @@ PARTLY, LIKELY = 120, 30_000
 LONG = 5.0
 #: with fewer wrong numbers than this, a factor could be read off anything
 FEWEST = 3
+#: a change that is as large as the wrong leaves need is this much of it in a right leaf at least, unless by chance
+UNLIKELY = 1e-3
 
 
 @dataclass(eq=False)
@@ -65,6 +67,8 @@ class Search:
         self.limits, self.limits_of_edits = self._limits()
         self.wanted = {leaf: np.asarray(g, np.float64) - record.gradient(leaf) for leaf, g in given.items()}
         self.tried: list[Tried] = []
+        self.later: list[Edit] = []  #: those that can only explain the numbers beside another
+        self.count = 0  #: all that were made
         self.scaled_pairs = 0  #: pairs of which one was given another factor
         self.pairs_tried = ""  #: which pairs were tried, in words
         self.scene = Scene(record, given, self.agreement({}) < 1e-5)
@@ -149,7 +153,37 @@ class Search:
         ]
         self.tangents = [np.stack([np.ravel(m[n.index]) for m in moved], 1) for n in record.nodes]
         self.functionals = record.functionals(self.tangents)
+        self.wrong = np.abs(self.target) > self.slack
+        right = [leaf for leaf, fine in self.right({}).items() if fine]
+        groups = [np.any(directions[leaf] != 0, 0) for leaf in right]
+        self.right_rows = [rows for rows in groups if not np.any(rows & self.wrong)]
+        self._reaches: dict[tuple[int, ...], tuple[bool, bool]] = {}
         return True
+
+    def _reach(self, edit: Edit) -> tuple[bool, bool]:
+        """Whether what is sent from where an edit is can give all the numbers, and whether it can beside another edit.
+
+        It cannot if it does not arrive at what is wrong, or is bound to arrive, too, at a leaf that is right.
+        """
+        if edit.leaves or edit.sent or edit.values or self.scene.nearly:
+            return True, True
+        places = {self.record.target_of(use) for use in (*edit.uses, *edit.parts)} | edit.seeds.keys()
+        key = tuple(sorted(index for index in places if len(self.tangents[index])))
+        if key not in self._reaches:
+            moved = [np.abs(self.tangents[index]) for index in key]
+            most = np.max([m.max(0) for m in moved] or [np.zeros(self.rows)], 0)[self.wrong]
+            if not most.any():
+                self._reaches[key] = False, False
+                return False, False
+            spread = len(key) * np.sqrt(max(len(m) for m in moved))
+            needed = np.abs(self.target[self.wrong])[most > 0] / most[most > 0] / spread * UNLIKELY
+            seen = 0.0  #: in the right leaf that shows it best, at the place where that is least
+            if self.right_rows:
+                least = [[m[:, rows].max(1).min() / self.slack[rows].max() for rows in self.right_rows] for m in moved]
+                seen = float(np.min(np.max(least, 1)))
+            beside = bool(seen * needed.min() <= 1)
+            self._reaches[key] = beside and bool(most.all() and seen * needed.max() <= 1), beside
+        return self._reaches[key]
 
     def sketched(self, differences: Mapping[int, Array]) -> Array:
         """The sketch of differences by leaf, shape (rows,)."""
@@ -258,7 +292,15 @@ class Search:
         found: list[Tried] = []
         multiples: list[tuple[float, Tried]] = []
         trust = self.different_numbers() >= FEWEST
-        for tried in self.look(list(candidates(self.scene))):
+        first: list[Edit] = []
+        for edit in candidates(self.scene):
+            alone, beside = self._reach(edit)
+            self.count += 1
+            if alone or (beside and edit.scaling is not None):
+                first.append(edit)
+            elif beside:
+                self.later.append(edit)
+        for tried in self.look(first):
             if not np.all(np.isfinite(tried.sketch)) or not np.any(tried.sketch):
                 continue  # it changes nothing that was given
             self.tried.append(tried)
@@ -293,6 +335,7 @@ class Search:
         """``found`` without repeated words, most likely first."""
         best: dict[str, Tried] = {}
         for tried in sorted(found, key=lambda tried: tried.edit.cost):
+            tried.edit.words = self.scene.told(tried.edit)
             best.setdefault(tried.edit.words, tried)
         return list(best.values())
 
@@ -336,6 +379,7 @@ class Search:
 
     def pairs(self) -> list[Tried]:
         """Two edits that together give the numbers, verified by one walk with both."""
+        self.tried += [each for each in self.look(self.later) if np.all(np.isfinite(each.sketch)) and each.sketch.any()]
         self.tried = self._distinct()
         self.pairs_tried = "those whose effects add up, also where one has another factor, those of which one explains "
         self.pairs_tried += "a leaf or a gate's block"

@@ -134,10 +134,21 @@ class Names:
         if node.op is None:
             return self.leaf(node)
         if node.role or node.index in self.states:
-            return f"{node.role or self.states[node.index]}{self.marks[node.index]}"
+            name = f"{node.role or self.states[node.index]}{self.marks[node.index]}"
+            return self._of_parts(node) or name if name in self._of_several and node.scope.step is None else name
         last = node.index in self.record.graph.outputs
         text = self._read(node) or (self._of_two(node) if node.op.infix in INFIX else self._of_parts(node))
         return text if text and not (last and "…" in text) else THE_LOSS if last else f"the {node.op.name}"
+
+    @cached_property
+    def _of_several(self) -> set[str]:
+        """Variables without a mark that hold one value before a loop and another one after it, as of two layers."""
+        held, loops = defaultdict[str, set[int]](set), 0
+        for node in self.record.nodes:
+            loops += node.scope.step is not None
+            if node.role and node.scope.step is None and not self.marks[node.index]:
+                held[node.role].add(loops)
+        return {name for name, after in held.items() if len(after) > 1}
 
     def _read(self, node: Node) -> str:
         """The name of what a step reads of a sequence, x_t, or one gate of all gates' values; else ""."""
@@ -150,7 +161,7 @@ class Names:
         whole, part = source.role or source.scope.part, inside or node.scope.part
         if source.op is None or not whole or not part:
             return ""
-        return f"the part of {whole}{self.marks[source.index]} in {part}{self.marks[node.index]}"
+        return f"the part of {self._short(source) if source.role else whole} in {part}{self.marks[node.index]}"
 
     def _of_two(self, node: Node) -> str:
         """``a + b`` if that is short, and Σ loss for what one line adds up, a value more at every step."""
@@ -215,7 +226,7 @@ class Names:
         uses = [u for u in self.record.users[target.index] if u in self.record.truth.contributions]
         left, _, mine = self._rules(*use).partition(" = ")
         if len(uses) > TERMS or not left:
-            return f"{left} = Σ over all uses, such as {mine}" if left else ""
+            return f"{left} = Σ over all uses, such as {mine}" if left and mine else left
         terms = [self._rules(*u).partition(" = ")[2] or "…" for u in uses]
         return f"term {uses.index(use) + 1} of {left} = {' + '.join(terms)}"
 
