@@ -134,7 +134,7 @@ def _saved_by_another_cell(scene: Scene) -> Iterator[Edit]:
     for one, other, there in scene.alike.cells():
         names = [scene.named(scene.alike.node(place)) for place in (one, other)]
         text = f"Every rule of the cell of {names[0]} uses what that of {names[1]} saved"
-        weights = {index for kind, index in there if kind == "leaf"}
+        weights = {index for kind, index in there if kind == "leaf" and record.nodes[index].requires_grad}
         for how, back_to_front, kept in (
             ("", False, weights),
             (", counted from the other end", True, weights),
