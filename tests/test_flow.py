@@ -26,6 +26,19 @@ def linear_network(matrix: np.ndarray, steps: int) -> tg.Tensor:
     return (h * np.arange(1.0, len(matrix) + 1)).sum()
 
 
+def test_a_state_that_grows_is_drawn(rng: np.random.Generator) -> None:
+    h, loss = tg.zeros(1, 2), tg.tensor(0.0)
+    for t in tg.steps(4):
+        h = tg.nn.labelled(tg.tanh(h @ tg.tensor(rng.standard_normal((t + 2, t + 3)), requires_grad=True)), "h")
+        loss = loss + h.square().sum()
+    flow = viz.flow(loss)
+    (layer,) = flow.layers
+    drawn = next(axes for axes in flow.figure.axes if "singular values" in axes.get_ylabel())
+    largest, *others = (line.get_ydata() for line in sorted(drawn.lines, key=lambda line: -line.get_linewidth()))
+    assert largest == pytest.approx([layer.spectra[t][0] for t in sorted(layer.spectra)])
+    assert len({len(spectrum) for spectrum in layer.spectra.values()}) > 1
+
+
 def test_everything_about_a_linear_network_is_a_power_of_its_matrix(rng: np.random.Generator) -> None:
     w = rng.standard_normal((3, 3)) * 0.5
     (layer,) = viz.flow(linear_network(w, 6), panels=("norms", "jacobians", "products", "transfer")).layers

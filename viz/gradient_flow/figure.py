@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,9 @@ def _jacobians(line: Any, layers: Sequence[Layer]) -> None:
     for k, (axes, layer) in enumerate(zip(line, layers)):
         times = sorted(layer.spectra)
         if times:
-            values = _drawable([layer.spectra[t] for t in times])
+            # a state that changes its size has more singular values at some steps
+            rows = zip_longest(*(layer.spectra[t] for t in times), fillvalue=np.nan)
+            values = _drawable(list(rows)).T
             axes.plot(times, values[:, 1:], color="#8c8c8c", linewidth=0.6)
             axes.plot(times, values[:, 0], color=COLOURS[k % 6], linewidth=2, label="largest")
         if layer.bounds:
