@@ -240,3 +240,14 @@ def test_a_folded_picture_has_what_comes_from_a_second_stage_of_the_cell():
     (scores,) = (name for name, box in placed.items() if box[4].startswith("logits"))
     tails = {tail for tail, head, _ in lines(dot) if head == scores}
     assert len(tails) == 2 and all(placed[tail][4].startswith("cell") for tail in tails)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_formula_has_the_letters_of_its_matrices_if_they_have_some(alone):
+    """Beside another matrix in its cell those of an LSTM have their own names."""
+    cell, key, x, state = tg.nn.LSTMCell(2, 2), tg.nn.Linear(2, 2), tg.randn(3, 1, 2), (tg.zeros(1, 2), tg.zeros(1, 2))
+    for t in range(3):
+        state = cell(x[t] if alone else x[t] * key(state[0]).sigmoid(), state)
+    dot = viz.render(state[0].sum(), detail="gate").dot
+    assert ("a₁ = W_xh x + W_hh h + b" in dot) is alone and ("a₁ = W x + W h + b" in dot) is not alone
+    assert ("W_hh weight_hh" in dot) is alone

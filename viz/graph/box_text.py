@@ -155,7 +155,9 @@ class Labels:
         assert node.op is not None
         linears = [m for m in box.members if (op := self.graph.nodes[m].op) and op.name == "linear"]
         if box.key[0] == "part" and linears and box.main in (linears[-1], box.members[-1]):
-            terms = ["W_xh x" if k == 0 and box.key[2] != "ah" else "W_hh h" for k in range(len(linears))]
+            told = all(self.graph.nodes[m].sources[1] in self.letters for m in linears)
+            x, h = ("W_xh x", "W_hh h") if told else ("W x", "W h")
+            terms = [x if k == 0 and box.key[2] != "ah" else h for k in range(len(linears))]
             biased = any(len(self.graph.nodes[m].operands) > 2 for m in linears)
             return " + ".join([*terms, "b"][: None if biased else -1])
         if box.kind == "gate":
