@@ -1106,3 +1106,10 @@ def test_an_input_that_the_next_step_reads_again_is_that_of_the_step_before(doub
     found = viz.derive(loss)
     assert_true(found)
     assert "h_t = tanh(x_t @ W + x_(t-1) @ D + h_(t-1) @ U)" in [line.text for line in found.recurrence]
+
+
+def test_a_state_of_less_precision_than_the_inputs_splits_off_no_step():
+    """A layer's own zeros and weights, and data as NumPy makes it."""
+    out, _ = tg.nn.RNN(2, 3)(tg.tensor(np.random.default_rng(0).normal(size=(4, 1, 2))))
+    lines = [line.text for line in viz.derive(out.square().sum()).recurrence]
+    assert "dL/dW_hh = sum((dh_t * (1 - h_t**2)).T @ h_(t-1) for t=1..4)" in lines

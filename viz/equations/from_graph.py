@@ -102,7 +102,7 @@ class Reader:
         terms: dict[int, dict[int, int]] = {}  #: of sums, by what their terms are, how long one of them is
         for index in followed(sorted(needed), "looking for names", len(needed)):
             node, sources = self.nodes[index], self._sources(index)
-            own = 0 if node.op is None else WEIGHTED if node.op.name == "linear" else 1
+            own = 0 if node.op in (None, P.cast) else WEIGHTED if node.op.name == "linear" else 1
             sizes[index] = own + sum(sizes[s] for s in sources if s not in self.symbols)
             word[index] = words.setdefault(
                 (node.op and node.op.name, node.shape, *(word[s] for s in sources)), len(words)
