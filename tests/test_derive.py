@@ -1042,7 +1042,9 @@ def test_tokens_by_their_numbers_are_given_to_each_step(several, double):
     found = viz.derive(loss)
     assert_true(found)
     lines = {line.text: line.steps for line in found.recurrence}
-    assert lines["h_t = tanh(E[given_t] + h_(t-1) @ W_hh)"] == (1, 2, 3, 4)
+    read = "x_t" if several else "E[given_t]"  # a token's row of a table is the input
+    assert lines[f"h_t = tanh({read} + h_(t-1) @ W_hh)"] == (1, 2, 3, 4)
+    assert not several or lines["x_t = E[given_t]"] == (1, 2, 3, 4)
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -1113,3 +1115,18 @@ def test_a_state_of_less_precision_than_the_inputs_splits_off_no_step():
     out, _ = tg.nn.RNN(2, 3)(tg.tensor(np.random.default_rng(0).normal(size=(4, 1, 2))))
     lines = [line.text for line in viz.derive(out.square().sum()).recurrence]
     assert "dL/dW_hh = sum((dh_t * (1 - h_t**2)).T @ h_(t-1) for t=1..4)" in lines
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_rows_of_a_table_are_inputs_and_the_table_is_none(tied, double):
+    table, w, u, v = (tg.tensor(tg.randn(n, 3).numpy(), requires_grad=True) for n in (5, 3, 3, 5))
+    table.name, w.name, u.name, v.name = "EWUV"
+    h, loss = tg.zeros(1, 3), 0.0
+    for t in range(4):
+        h = tg.tanh(table[[t]] @ w + h @ u)
+        loss = loss + cross_entropy(h @ (table if tied else v).T, [t + 1])
+    found = viz.derive(loss)
+    assert_true(found)
+    lines = [line.text for line in found.recurrence]
+    assert "x_t = E[given_t]" in lines and "h_t = tanh(x_t @ W + h_(t-1) @ U)" in lines
+    assert "x₄" in viz.render(loss).dot

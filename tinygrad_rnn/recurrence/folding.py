@@ -18,7 +18,7 @@ from .cells import cells_of
 from .circles import circles_of
 from .continued_calls import continued
 from .detached import DETACH, in_the_step_that_reads_it, through
-from .inputs_with_gradients import with_inputs_named
+from .inputs_with_gradients import is_looked_up, with_inputs_named
 from .periods import loop_turns
 from .reading_steps import reading_steps
 from .twins import aligned
@@ -286,11 +286,6 @@ def _adds(node: Node) -> bool:
 
 def _scales(node: Node) -> bool:
     return node.op is not None and node.op.infix in ("*", "/")
-
-
-def is_looked_up(nodes: Sequence[Node], node: Node) -> bool:
-    """Whether it is a token's row of a table that is learned: the network's input."""
-    return node.op is not None and node.op.name == "take" and nodes[node.sources[0]].is_parameter
 
 
 def _shared(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:

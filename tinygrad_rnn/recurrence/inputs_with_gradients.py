@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from ..graph import Graph, Node
 
 #: What is made of more than so many values is not followed back to them.
@@ -91,8 +93,16 @@ def _origins(graph: Graph, index: int) -> Iterator[tuple[tuple[tuple[str, int], 
     while pending and (told := told + 1) < MOST:
         way, i, element = pending.pop()
         node = graph.nodes[i]
-        if node.op is None or node.op.kind != "movement":
+        if node.op is None or node.op.kind != "movement" or is_looked_up(graph.nodes, node):
             yield way, i, element
         else:
             read = str(node.attrs["index"]) if node.op.name == "getitem" else ""
             pending += [((*way, (node.op.name, slot)), s, element + read) for slot, s in enumerate(node.sources)]
+
+
+def is_looked_up(nodes: Sequence[Node], node: Node) -> bool:
+    """Whether it is a token's row of a table that is learned: the network's input."""
+    if node.op is None or not node.sources or not nodes[node.sources[0]].is_parameter:
+        return False
+    by_numbers = any(isinstance(part, np.ndarray) for part in node.attrs.get("index", ()))
+    return node.op.name == "take" or (node.op.name == "getitem" and by_numbers)
