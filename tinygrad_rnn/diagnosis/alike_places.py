@@ -30,7 +30,7 @@ FAR = 6
 #: at more places than this, an edit is not made at all of them
 MOST = 12
 #: edits that cost more are not
-DEAREST = 1.6
+DEAREST = 1.46
 #: nor those at single steps in the middle, or from or up to one
 SOME_STEPS = re.compile(r"At one step only|At every step but step|(Up to|From) step|Every \d+ steps")
 Place = tuple[str, int]  #: a family by its number, or a leaf by its index
@@ -97,10 +97,10 @@ class AlikePlaces:
     def relative(self, words: str, start: Place) -> str | None:
         """``words`` with every value replaced by the way from ``start`` to it; None if one of them is far away."""
         ways = self.directions(start)
-        places = {self.place(int(index)) for _, index in PLACE.findall(words)}
-        if not places <= ways.keys():
+        try:
+            return APART.sub("", PLACE.sub(lambda found: f"⟦{ways[self.place(int(found[2]))]}⟧", words))
+        except KeyError:
             return None
-        return APART.sub("", PLACE.sub(lambda found: f"⟦{ways[self.place(int(found[2]))]}⟧", words))
 
     def _start(self, edit: Edit) -> Place | None:
         """The operation whose rule an edit changes, or else the first value that it names."""

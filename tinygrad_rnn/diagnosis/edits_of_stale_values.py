@@ -29,7 +29,7 @@ def of_stale_values(scene: Scene) -> Iterator[Edit]:
         saved: list[Variant] = [(f"uses {words}", v, c) for words, v, c in scene.stand_ins.of(line, nodes)]
         if scene.is_mask(nodes[-1]):
             saved.append((f"takes {name} to be 1: the mask is ignored", [np.ones(n.shape) for n in nodes], -0.01))
-        anew = remade(scene, nodes, DEPTH, ANYWHERE) if len(set(line)) == len(line) else ()
+        anew = remade(scene, nodes, DEPTH, ANYWHERE, ANYWHERE - 0.1) if len(set(line)) == len(line) else ()
         computed = [(text.format(in_brackets(name)), values, 0.1 + cost) for text, values, cost in anew]
         known = list[tuple[dict[Use, int], dict[Use, int]]]()
         for again, variants in ((False, saved + computed), (True, computed)):

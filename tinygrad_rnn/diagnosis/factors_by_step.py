@@ -61,18 +61,26 @@ def of_each_step(search: Search) -> Iterator[Edit]:
 
 def of_a_multiple(search: Search) -> Iterator[Edit]:
     """Edits in which a value is taken, with any factor, where the gradient belongs that a rule is applied to."""
-    lost: dict[frozenset[Use], Array] = {}
+    taken: dict[frozenset[Use], list[Tried]] = {}
     for tried in search.tried:
-        rules = {use: rule for use, rule in tried.edit.uses.items() if isinstance(rule, Instead)}
-        if not rules or len(rules) < len(tried.edit.uses) or tried.edit.parts:
-            continue
-        if (key := frozenset(rules)) not in lost:
-            lost[key] = next(search.look([Edit("", dict.fromkeys(rules, scaled(0.0)))])).sketch
-        change, left = (tried.sketch - lost[key]) / search.unit, (search.target - lost[key]) / search.unit
-        factor = float(change @ left / (change @ change)) if change.any() else 0.0
-        if factor and np.linalg.norm(factor * change - left) <= NEAR * np.linalg.norm(left) + 4 * np.sqrt(len(left)):
-            uses: dict[Use, Rule] = {use: replace(rule, factor=factor) for use, rule in rules.items()}
-            yield Edit(f"{tried.edit.words[:-1]}, times {as_written(factor)}.", uses, cost=tried.edit.cost + 0.1)
+        uses = tried.edit.uses
+        if uses and not tried.edit.parts and all(isinstance(rule, Instead) for rule in uses.values()):
+            taken.setdefault(frozenset(uses), []).append(tried)
+    without = [Edit("", dict.fromkeys(places, scaled(0.0))) for places in taken]
+    places_of = dict(zip(map(id, without), taken, strict=True))
+    for lost in search.look(without):
+        for tried in taken[places_of[id(lost.edit)]]:
+            change, left = (tried.sketch - lost.sketch) / search.unit, (search.target - lost.sketch) / search.unit
+            share = float(change @ left / (change @ change)) if change.any() else 0.0
+            near = NEAR * np.linalg.norm(left) + 4 * np.sqrt(len(left))
+            if share and np.linalg.norm(share * change - left) <= near:
+                rules: dict[Use, Rule] = {
+                    use: replace(rule, factor=share)
+                    for use, rule in tried.edit.uses.items()
+                    if isinstance(rule, Instead)
+                }
+                words = f"{tried.edit.words[:-1]}, times {as_written(share)}."
+                yield Edit(words, rules, cost=tried.edit.cost + 0.1)
 
 
 def _at_few_steps(factors: Array) -> str:

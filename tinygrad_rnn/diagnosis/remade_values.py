@@ -29,10 +29,13 @@ def results(nodes: Sequence[Node], place: int, values: Sequence[Late], scene: Sc
     return [partial(result, node, value) for node, value in zip(nodes, values, strict=True)]
 
 
-def remade(scene: Scene, nodes: Sequence[Node], depth: int, likely: float = LIKELY) -> Iterator[Variant]:
+def remade(
+    scene: Scene, nodes: Sequence[Node], depth: int, likely: float = LIKELY, dearest: float = np.inf
+) -> Iterator[Variant]:
     """Wrong values for ``nodes``: another operand in their formula, a term left out, + for −, parts exchanged.
 
-    ``depth``: so many operations back an operand may be another one. Of those further back only what is ``likely``.
+    ``depth``: so many operations back an operand may be another one. Of those further back only what is ``likely``, and
+    of all nothing that costs more than ``dearest``.
     """
     op, record = nodes[0].op, scene.record
     if op is None or len({(n.op and n.op.name, n.shape) for n in nodes}) > 1:
@@ -61,12 +64,15 @@ def remade(scene: Scene, nodes: Sequence[Node], depth: int, likely: float = LIKE
         mine = scene.name_of(nodes[-1], place)
         values: Sequence[Late]
         for words, values, cost in scene.stand_ins.of(line, nodes):
+            if 0.1 + cost > dearest:
+                continue
             text = f"uses {PUT} with {words} in the place of {mine}"
             yield text, results(nodes, place, values, scene), 0.1 + cost
         inner = [record.nodes[index] for index in line]
-        deeper = remade(scene, inner, depth - 1, likely) if depth > 1 and len(set(line)) == len(line) else ()
+        most = min(likely, dearest - 0.05)
+        deeper = remade(scene, inner, depth - 1, likely, most) if depth > 1 and len(set(line)) == len(line) else ()
         for words, values, cost in deeper:
-            if cost <= likely:
+            if cost <= most:
                 same = words.startswith(f"uses {PUT} ")
                 text = words if same else f"uses {PUT}, which {words.format(in_brackets(mine))}"
                 yield text, results(nodes, place, values, scene), 0.05 + cost
