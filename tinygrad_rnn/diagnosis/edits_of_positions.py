@@ -25,7 +25,10 @@ def of_positions(scene: Scene) -> Iterator[Edit]:
     for family in scene.families:
         for found in zip(*(_taken(scene, node) for node in family), strict=False):
             sources = [scene.record.nodes[scene.record.target_of(ways[0][-1])] for ways, _ in found]
-            each = [_places(scene, node, s, at, found) for node, s, (_, at) in zip(family, sources, found, strict=True)]
+            starts = [np.unravel_index(at, s.shape) for s, (_, at) in zip(sources, found, strict=True)]
+            each = [
+                _places(scene, node, s, at, starts) for node, s, (_, at) in zip(family, sources, found, strict=True)
+            ]
             for rank, how in enumerate(each[0]):
                 places = [others[how] for others in each if how in others]
                 wrong = any(not np.array_equal(at, right) for at, (_, right) in zip(places, found, strict=False))
@@ -91,7 +94,9 @@ def _largest(numbers: Array, value: Array, node: Node) -> Array:
     return np.take_along_axis(numbers, at, axis).reshape(node.shape)
 
 
-def _places(scene: Scene, node: Node, source: Node, right: Array, family: Sequence[Taken]) -> dict[str, Array]:
+def _places(
+    scene: Scene, node: Node, source: Node, right: Array, family: Sequence[Sequence[Array]]
+) -> dict[str, Array]:
     """Wrong flat places in ``source`` for the elements of ``node``, by words; below 0: they are lost."""
     shape, found = source.shape, dict[str, Array]()
     largest = node.op is not None and node.op.name == "max"
@@ -113,7 +118,7 @@ def _places(scene: Scene, node: Node, source: Node, right: Array, family: Sequen
         if not np.ptp(q) or any(i.size == n and np.array_equal(q, np.broadcast_to(i, q.shape)) for i in own):
             continue
         own_place = None if largest or q.ndim < len(shape) or (looks_up(node) and q.shape[axis] != n) else own[axis]
-        starts = [int(np.unravel_index(p, shape)[axis].min()) for _, p in family if p.size]
+        starts = [int(there[axis].min()) for there in family if there[axis].size]
         along = f" along axis {axis}" if len(shape) > 1 else ""
         for words, moved in _moved(q, n, own_place, starts):
             places = np.array(at)

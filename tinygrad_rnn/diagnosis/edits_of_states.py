@@ -354,7 +354,9 @@ def _not_reset(scene: Scene) -> Iterator[Edit]:
     record = scene.record
     for layer in scene.layers:
         chains = [scene.chain(f) for f in layer]
-        if any(len(record.nodes[c[0]].shape) != 2 for c in chains):
+        if any(
+            len(record.nodes[c[0]].shape) != 2 or record.nodes[c[0]].shape != record.nodes[c[-1]].shape for c in chains
+        ):
             continue
         count = record.nodes[chains[0][0]].shape[0]
         changes = [

@@ -57,7 +57,11 @@ def remade(
         yield from _all_parts(scene, nodes)
     for place in range(count if count < 4 else 0):
         line = scene.line(list(nodes), place)
-        if line is None or (op.elementwise and np.shape(record.values[line[0]]) != nodes[0].shape):
+        if (
+            line is None
+            or record.values[line[0]].dtype.kind != "f"
+            or (op.elementwise and np.shape(record.values[line[0]]) != nodes[0].shape)
+        ):
             continue
         if record.values[line[0]].dtype.kind != "f" or (op.kind == "contraction" and len(set(line)) < len(line)):
             continue  # row numbers, or a weight

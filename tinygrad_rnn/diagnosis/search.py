@@ -165,6 +165,9 @@ class Search:
 
         It cannot if it does not arrive at what is wrong, or is bound to arrive, too, at a leaf that is right.
         """
+        moved_on = [(self.record.target_of(use), to) for use, to in edit.sent.items() if to is not None]
+        if any(self.record.nodes[one].shape != self.record.nodes[to].shape for one, to in moved_on):
+            return False, False
         if edit.leaves or edit.sent or edit.values or self.scene.nearly:
             return True, True
         places = {self.record.target_of(use) for use in (*edit.uses, *edit.parts)} | edit.seeds.keys()

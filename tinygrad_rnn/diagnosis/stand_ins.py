@@ -211,9 +211,10 @@ class StandIns:
                         yield f"{words} at all steps", [np.stack(found, axis)], cost + 0.2
         for series in self.series:
             each, n = series.values[-1], len(series.steps)
-            fits = n > 1 and each.ndim > 0 and (n * each.shape[0], *each.shape[1:]) == value.shape
+            fits = n > 1 and each.ndim > 0 and each.shape[1:] == value.shape[1:]
             for words, found, cost in series.variants(range(n), bool(series.before)) if fits else ():
-                yield f"{words} at all steps", [np.concatenate(found)], cost + 0.2
+                if (whole := np.concatenate(found)).shape == value.shape:
+                    yield f"{words} at all steps", [whole], cost + 0.2
 
 
 def _of_scores(record: Record, family: Sequence[Node]) -> tuple[str, list[Array]] | None:
