@@ -47,6 +47,8 @@ def _in_another_order(scene: Scene, group: list[Family]) -> Iterator[Edit]:
 
     def edits(words: str, cost: float, moves: Mapping[int, int]) -> Iterator[Edit]:
         changed = {c[to]: np.asarray(scene.record.values[c[source]]) for c in chains for to, source in moves.items()}
+        if any(value.shape != scene.record.nodes[index].shape for index, value in changed.items()):
+            return  # a sequence that has ended has no row there
         uses = reading(scene, changed, begins)
         yield Edit(words, uses, cost=cost)
         if begun and len(moves) > 1 and (more := reading(scene, changed, begins, again=True)).keys() != uses.keys():

@@ -213,8 +213,8 @@ class StandIns:
             each, n = series.values[-1], len(series.steps)
             fits = n > 1 and each.ndim > 0 and each.shape[1:] == value.shape[1:]
             for words, found, cost in series.variants(range(n), bool(series.before)) if fits else ():
-                if (whole := np.concatenate(found)).shape == value.shape:
-                    yield f"{words} at all steps", [whole], cost + 0.2
+                if (joined := np.concatenate(found)).shape == value.shape:
+                    yield f"{words} at all steps", [joined], cost + 0.2
 
 
 def _of_scores(record: Record, family: Sequence[Node]) -> tuple[str, list[Array]] | None:
