@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -167,7 +167,7 @@ class _Text:
     def shorter_step(self, start: int, period: int, floor: int) -> dict[int, int]:
         """Operations before a periodic stretch, from ``floor`` on, that are one more step of it, lacking something:
         the first, where there is no state yet, or a number. By position, where it would stand if nothing were missing;
-        empty if it is no such step, which computes something, and shares a weight or reads on in the data.
+        empty if it is no such step, which shares a weight with the others or reads on in the data.
         """
         found, place, goes_on = dict[int, int](), start, False
         for k in range(start - 1, floor - 1, -1):
@@ -180,8 +180,7 @@ class _Text:
                 break
             found[k] = place
             goes_on |= self._goes_on(k, place + period)
-        ops = (self.graph.nodes[self.places[k]].op for k in found)
-        return found if goes_on and any(op is not None and op.kind != "movement" for op in ops) else {}
+        return found if goes_on else {}
 
     def last_step(self, first: int, end: int, period: int, ceiling: int) -> dict[int, int]:
         """The operations behind the whole steps of a periodic stretch, before ``ceiling``, that are one more step.
@@ -206,10 +205,12 @@ class _Text:
         return found if goes_on and self._reads_state(found, begin, period) else {}
 
     def _goes_on(self, one: int, other: int) -> bool:
-        """Whether two operations share a weight, or read the same in different places of it."""
+        """Whether two operations share a weight, or read the same in different places of it, for the same use."""
         shared = (self.leaf[one] == self.leaf[other]) & (self.leaf[one] >= 0)
         a, b = (self.graph.nodes[self.places[k]] for k in (one, other))
         reads_on = a.sources == b.sources and repr(a.attrs) != repr(b.attrs)
+        uses = [[self.position[u] for u in self.graph.consumers[n.index] if u in self.position] for n in (a, b)]
+        reads_on = reads_on and any(self._alike(u, v) for u, v in product(*uses))
         return reads_on or bool((shared & ~self.data[self.leaf[one]]).any())
 
     def _read_inputs_of_their_own(self, one: int, other: int) -> bool:
