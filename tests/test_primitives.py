@@ -130,6 +130,7 @@ SPOILT = {
     "not linear": ({"vjp": (lambda g, _y, x: 2 * g * x + 1e-9 * g * g,)}, "gradient of operand 0"),
     "wrong shape rule": ({"shape": lambda x: (*x, 1)}, "the shape rule says"),
     "always double": ({"reference": lambda x: x * x.astype(np.result_type(x, float))}, "float32 operands give"),
+    "always double when compiled": ({"dtype": lambda _kinds: np.dtype(float)}, "the dtype rule says float64"),
     "writes its operand": ({"reference": _writes}, "writes to what it was given"),
     "shares memory": ({"reference": lambda x: x, "vjp": (lambda g, _y, _x: g,)}, "shares memory with an operand"),
     "lies to the guard": ({"vjp": (lambda g, _y, _x: 2 * g * _x,)}, "leading underscore"),
@@ -165,6 +166,12 @@ def test_a_spoilt_primitive_is_caught(what: str) -> None:
     with pytest.raises((PrimitiveError, tg.TinygradError), match=words) as caught:
         check_primitive(primitive, elementwise("anywhere"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_dtype_is_no_rule_for_one() -> None:
+    with pytest.raises(tg.ArgumentError, match="dtype is a rule such as primitives.dtypes.real, not float32"):
+        square(dtype=np.float32)
+    assert "test_square" not in tg.TABLE
 
 
 @pytest.mark.usefixtures("_forget_square")

@@ -128,6 +128,10 @@ class Primitive:
 
     def __post_init__(self) -> None:
         texts_and_functions(self, "name symbol", "shape reference", "check accumulate along subscripts dtype kink")
+        if isinstance(self.dtype, type):
+            raise ArgumentError(
+                f"{self.name}: dtype is a rule such as primitives.dtypes.real, not {self.dtype.__name__}"
+            )
         rules = list(enumerate(self.vjp)) if isinstance(self.vjp, tuple) else [(-1, self.vjp)]
         self.uses = {k: _values_used(rule, None if k < 0 else len(rules)) for k, rule in rules if rule is not None}
         self.slots = range(sys.maxsize) if -1 in self.uses else tuple(self.uses)

@@ -205,7 +205,7 @@ def _derivative(function: Callable[[Array], Array], x: Array, g: Array) -> tuple
 
 
 def _value(call: _Call, rng: np.random.Generator) -> None:
-    """The value, its shape and its dtype are the reference's, and stay so in single precision."""
+    """The value, its shape and its dtype are the reference's and the rules', and stay so in single precision."""
     expected, ruled = call.reference(), call.ruled()
     whole = all(isinstance(n, int) for n in ruled or ())  # 2.0 == 2, but is no size
     disagree = f"the shape rule says {ruled}, the reference gives {expected.shape}"
@@ -226,6 +226,9 @@ def _value(call: _Call, rng: np.random.Generator) -> None:
     if y.dtype.kind == "f" and "dtype" not in call.case.attrs:
         single.require(y32.dtype == np.float32, f"float32 operands give {y32.dtype}")
         single.close(y32.numpy(), expected, call.norm, RTOL_SINGLE, "the value in float32")
+    for one, made in ((call, y), (single, y32)):  # a compiled function has the rule's
+        rule = one.primitive.result_dtype(one.case.operands, one.case.attrs)
+        one.require(rule == made.dtype, f"the dtype rule says {rule}, the result is {made.dtype}")
 
 
 def _gradient(call: _Call, rng: np.random.Generator) -> None:
