@@ -169,7 +169,7 @@ def test_a_spoilt_primitive_is_caught(what: str) -> None:
 
 
 def test_a_dtype_is_no_rule_for_one() -> None:
-    with pytest.raises(tg.ArgumentError, match="dtype is a rule such as primitives.dtypes.real, not float32"):
+    with pytest.raises(tg.ArgumentError, match=r"dtype is a rule such as primitives\.dtypes\.real, not float32"):
         square(dtype=np.float32)
     assert "test_square" not in tg.TABLE
 
