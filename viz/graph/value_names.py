@@ -12,6 +12,7 @@ from functools import cached_property
 
 from tinygrad_rnn.graph import Graph, Node
 from tinygrad_rnn.primitives import getitem
+from tinygrad_rnn.recurrence.detached import DETACH
 
 from .. import style, vocabulary
 from ..vocabulary import Mark, Name
@@ -132,6 +133,7 @@ class ValueNames:
         for node in self.nodes:
             (path, step, _, backward), letter = node.scope, node.variable
             said = node.role or node.name or backward or node.index in self._known_by_node or node.index in self.targets
+            said = said or node.op is DETACH  # it is the state of the step before
             if node.op is None:  # data with more than one number, which says more than its name
                 said = said or node.requires_grad or node.value is None or node.value.size < 2
             if letter and not said and letter not in given and (letter, self.mark_of(path)) not in letters:
