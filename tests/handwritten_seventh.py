@@ -7,38 +7,12 @@ channel; normalized layers with zoneout and penalties; a mixture density on a GR
 text, what was written, what it is, and what the diagnosis says of it (nothing where no single edit is found).
 """
 
-import inspect
-import textwrap
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
 import numpy as np
+from handwritten_frame import Network, Networks, const, leaves_of, sigmoid
 
 import tinygrad_rnn as tg
 
-
-class Network(NamedTuple):
-    """Leaves, data, the loss as a program, and the backward pass by hand: functions and classes, the last one is called."""
-
-    params: dict[str, Any]
-    data: dict[str, Any]
-    forward: Callable[..., Any]
-    hand: list[Any]
-
-
-NETWORKS: dict[str, Network] = {}
-
-
-def sigmoid(x):
-    return 1.0 / (1.0 + np.exp(-x))
-
-
-def leaves_of(p):
-    return {k: tg.tensor(v, requires_grad=True, name=k) for k, v in p.items()}
-
-
-def const(a):
-    return tg.tensor(np.asarray(a, dtype=np.float64))
+NETWORKS = Networks()
 
 
 F = tg.nn.functional
@@ -1108,24 +1082,4 @@ MISTAKES = [
 ]
 # fmt: on
 
-STYLES = tuple(NETWORKS)
-
-
-def loss_of(style):
-    """The network's loss, from fresh leaves."""
-    network = NETWORKS[style]
-    return network.forward({name: value.copy() for name, value in network.params.items()}, **network.data)[0]
-
-
-def gradients(style, old=(), new=()):
-    """The hand-written gradients by name; with ``old`` and ``new``, those of the changed text (several places: tuples)."""
-    network = NETWORKS[style]
-    source = "\n\n".join(textwrap.dedent(inspect.getsource(each)) for each in network.hand)
-    for before, after in [(old, new)] if isinstance(old, str) else zip(old, new, strict=True):
-        if source.count(before) != 1:
-            raise ValueError(f"{style}: {source.count(before)} places hold {before!r}")
-        source = source.replace(before, after)
-    namespace = {"np": np, "sigmoid": sigmoid}
-    exec(compile(source, f"<{style}>", "exec"), namespace)
-    hand = namespace[network.hand[-1].__name__]
-    return hand({name: value.copy() for name, value in network.params.items()}, **network.data)
+STYLES, loss_of, gradients = tuple(NETWORKS), NETWORKS.loss_of, NETWORKS.gradients
