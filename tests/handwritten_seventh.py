@@ -8,7 +8,7 @@ text, what was written, what it is, and what the diagnosis says of it (nothing w
 """
 
 import numpy as np
-from handwritten_frame import Network, Networks, const, leaves_of, sigmoid
+from frame_of_handwritten import Network, Networks, const, leaves_of, sigmoid
 
 import tinygrad_rnn as tg
 

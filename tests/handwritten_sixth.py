@@ -8,7 +8,7 @@ the diagnosis said of it (nothing where no single edit was found).
 """
 
 import numpy as np
-from handwritten_frame import Network, Networks, const, leaves_of, sigmoid
+from frame_of_handwritten import Network, Networks, const, leaves_of, sigmoid
 
 import tinygrad_rnn as tg
 
