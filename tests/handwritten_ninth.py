@@ -1,4 +1,4 @@
-# ruff: noqa: E501, E741, RUF059 -- texts and what is said of them stay on one line; a mistake may need what is unused
+# ruff: noqa: C408, E501, E741, RUF059 -- texts and what is said of them stay on one line; a mistake may need what is unused
 # fmt: off
 """Eight networks by another who had not seen the search, and mistakes in their backward passes.
 
