@@ -274,7 +274,7 @@ MISTAKES = [
     ('words', "d[\"E\"][TOKENS[t]]", "d[\"E\"][TOKENS[t+1]]", "the target's row",
      "At every step, what E receives from x uses the numbers of the targets where the right ones belong"),
     ('words', "d[\"E\"][TOKENS[t]]", "d[\"E\"][TOKENS[:T][t-1]]", "the row of the word before",
-     "At every step, what E receives from x uses the numbers in x of the step before, of the last at the first (index −1) where the right ones belong"),
+     "At every step, what E receives from E_t uses the numbers in E_t of the step before, of the last at the first (index −1) where the right ones belong"),
     ('words', "d[\"E\"][TOKENS[t]] +=", "d[\"E\"][TOKENS[t]] =", "rows overwritten",
      "A row of E that is looked up again has only what was written there last: it was overwritten"),
     ('words', "d[\"Wn\"] += hx.T", "d[\"Wn\"] += np.concatenate([x, h_prev], 1).T", "[x; h] for [h; x]",

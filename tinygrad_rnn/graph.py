@@ -470,7 +470,10 @@ class GraphBuilder(Generic[N]):
         return self.enter(op, tuple(operands), attrs, shape=shape, dtype=dtype, **about)
 
     def tensor(self, x: Tensor, value: Array | None, site: str | None, *, leaf: bool = False, **about: Any) -> Ref:
-        """The node of a tensor ``x``, whose operands' are there, with its ``value`` and ``site``; or as a ``leaf``."""
+        """The node of a tensor ``x``, whose operands' are there, with its ``value`` and ``site``; or as a ``leaf``.
+
+        ``about`` are other fields of a `Node`.
+        """
         given = () if leaf else x.operands
         operands = tuple([Ref(self.position[y.serial]) if isinstance(y, Tensor) else y for y in given])
         self.position[x.serial] = len(self.nodes)
