@@ -306,3 +306,24 @@ def test_scopes_are_left_after_an_exception():
         for _ in tg.steps(3):
             raise KeyError
     assert (tg.tensor(1.0) * 1).scope == tg.Scope()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: x.requires_grad_("a"),
+        lambda x: x.sum(0, keepdims="no"),
+        lambda x: x.sum().backward(create_graph="no"),
+        lambda x: tg.ones(2, requires_grad=[]),
+        lambda x: tg.set_grad_enabled("off"),
+        lambda x: x.sort(descending="no"),
+    ],
+)
+def test_a_switch_is_true_or_false(call):
+    with pytest.raises(tg.ArgumentError, match="is True or False, not "):
+        call(tg.ones(2, 3, requires_grad=True))
+
+
+def test_a_hook_is_a_function():
+    with pytest.raises(tg.ArgumentError, match="a hook is a function of the gradient, not 3"):
+        tg.ones(2, requires_grad=True).register_hook(3)

@@ -233,14 +233,6 @@ def switch(value: Any, what: str) -> bool:
     return bool(value)
 
 
-def flag(value: Any, what: str) -> bool:
-    """``value`` as yes or no."""
-    try:
-        return bool(value)
-    except (TypeError, ValueError):
-        raise ArgumentError(f"{what} is True or False, not {_shown(value)}") from None
-
-
 def as_dtype(value: Any, what: str, *, floats: bool = False) -> np.dtype[Any]:
     """``value`` as a dtype that a tensor may have; with ``floats`` one of its two floats."""
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 import numpy as np
 
 from . import primitives as P
-from .arguments import answering_methods, flag, number
+from .arguments import answering_methods, number, switch
 from .array_conversion import asked_dtype
 from .errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 from .max_min_pair import Extreme
@@ -403,9 +403,11 @@ class Composed(Operators):
         >>> tg.tensor([3.0, 1.0, 2.0]).argsort().tolist()
         [1, 2, 0]
         """
-        flag(stable, "argsort: stable")
+        switch(stable, "argsort: stable")
         (chosen,) = self._axes("argsort", record.integer(dim if axis is None else axis, "an axis"))
-        return self._record(P.argsort, (-self if flag(descending, "argsort: descending") else self,), {"axis": chosen})
+        return self._record(
+            P.argsort, (-self if switch(descending, "argsort: descending") else self,), {"axis": chosen}
+        )
 
     def sort(self, dim: int = -1, descending: bool = False, stable: bool = True, *, axis: int | None = None) -> Sorted:
         """The elements along ``dim`` in order (``descending``: falling), and where they were: ``(values, indices)``.
@@ -432,7 +434,7 @@ class Composed(Operators):
         >>> tg.tensor([3.0, 1.0, 2.0]).topk(2).indices.tolist()
         [0, 2]
         """
-        flag(sorted, "topk: sorted")
+        switch(sorted, "topk: sorted")
         (chosen,) = self._axes("topk", record.integer(dim if axis is None else axis, "an axis"))
         if not 0 <= record.integer(k, "topk: k") <= self.shape[chosen]:
             raise ShapeError(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import flag, names_at
+from .arguments import names_at, switch
 from .errors import DTypeError, GraphError, ShapeError
 from .functional import concat
 from .primitives.record import Unlisted, size_of
@@ -79,7 +79,7 @@ class Context:
 
         For other results that nothing used it is given zeros all the same: the results are one node of the graph.
         """
-        self._materialize = flag(value, "set_materialize_grads: value")
+        self._materialize = switch(value, "set_materialize_grads: value")
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import primitives as P
-from .arguments import answering_methods, as_dtype, flag, number
+from .arguments import answering_methods, as_dtype, number, switch
 from .errors import ArgumentError, DTypeError, ShapeError
 from .indexing_by_tensors import follows_tensors, taken
 from .primitives import record
@@ -43,7 +43,7 @@ def kept(keepdims: Any, keepdim: Any) -> bool:
     """Whether reduced dimensions stay, at size 1: NumPy's word or PyTorch's."""
     if type(keepdims) is bool and type(keepdim) is bool:
         return keepdims or keepdim
-    return flag(keepdims, "keepdims") or flag(keepdim, "keepdim")
+    return switch(keepdims, "keepdims") or switch(keepdim, "keepdim")
 
 
 def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
@@ -343,7 +343,7 @@ class Operators(Recorded):
         if unbiased is not None and correction is not None:
             raise ArgumentError("var: unbiased and correction are two names of one setting; give one of them")
         if correction is None:
-            correction = unbiased is None or flag(unbiased, "var: unbiased")
+            correction = unbiased is None or switch(unbiased, "var: unbiased")
         fewer = number(correction, "var: correction")
         deviation = self - self.mean(axis, True)
         total = (deviation * deviation).sum(axis, kept(keepdims, keepdim))

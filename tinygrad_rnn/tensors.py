@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from . import numpy_protocol
 from . import primitives as P
-from .arguments import answerable, answering_methods, flag
+from .arguments import answerable, answering_methods, switch
 from .array_conversion import as_array, asked_dtype
-from .errors import DTypeError, GraphError, ShapeError
+from .errors import ArgumentError, DTypeError, GraphError, ShapeError
 from .max_min_pair import Extreme, meant
 from .operation_errors import explained, result_of, short
 from .primitives.record import Primitive
@@ -123,7 +123,7 @@ class Tensor(_WithIdentity):
         self._made_at = user_code()
         if name is not None:
             self.name = name
-        if flag(requires_grad, "requires_grad"):
+        if switch(requires_grad, "requires_grad"):
             self.requires_grad_()
 
     @staticmethod
@@ -336,11 +336,11 @@ class Tensor(_WithIdentity):
         frees it, so that losses kept in a list keep their numbers only. ``create_graph=True`` records the walk itself,
         so that gradients can be differentiated again.
         """
-        backward(self, gradient, retain_graph=retain_graph, create_graph=flag(create_graph, "backward: create_graph"))
+        backward(self, gradient, retain_graph=retain_graph, create_graph=switch(create_graph, "backward: create_graph"))
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for (or decline) gradients of this leaf; `DTypeError` if it has no floats, `GraphError` if it is none."""
-        if flag(requires_grad, "requires_grad_") and self.dtype.kind != "f":
+        if switch(requires_grad, "requires_grad_") and self.dtype.kind != "f":
             raise DTypeError(f"only float tensors have gradients, and {self._described()} is {self.dtype}")
         if not requires_grad and not self.is_leaf:
             raise GraphError(f"{self._described()} was made by {self._maker()}; use detach() to cut it off")
@@ -360,6 +360,8 @@ class Tensor(_WithIdentity):
         """
         if not self.requires_grad:
             raise GraphError(f"{self._described()} does not require a gradient, so a hook would never run")
+        if not callable(hook):
+            raise ArgumentError(f"register_hook: a hook is a function of the gradient, not {hook!r:.60}")
         if current.tracer is not None:
             current.tracer.refuse_hook(self)
         if self._hooks is None:
