@@ -40,10 +40,11 @@ def one_axis(name: str, axis: int | None, dim: int | None) -> int:
 
 
 def kept(keepdims: Any, keepdim: Any) -> bool:
-    """Whether reduced dimensions stay, at size 1: NumPy's word or PyTorch's."""
+    """Whether reduced dimensions stay, at size 1: NumPy's word or PyTorch's, of which one may be left out (None)."""
     if type(keepdims) is bool and type(keepdim) is bool:
         return keepdims or keepdim
-    return switch(keepdims, "keepdims") or switch(keepdim, "keepdim")
+    words = {"keepdims": keepdims, "keepdim": keepdim}
+    return any([switch(value, word) for word, value in words.items() if value is not None])
 
 
 def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
