@@ -44,7 +44,7 @@ def kept(keepdims: Any, keepdim: Any) -> bool:
     if type(keepdims) is bool and type(keepdim) is bool:
         return keepdims or keepdim
     words = {"keepdims": keepdims, "keepdim": keepdim}
-    return any([switch(value, word) for word, value in words.items() if value is not None])
+    return any(switch(value, word) for word, value in words.items() if value is not None)
 
 
 def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
