@@ -356,7 +356,8 @@ class Tensor(_WithIdentity):
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call ``hook(gradient)`` when this tensor's gradient is complete; what it returns, if anything, replaces it.
 
-        Returns a handle whose ``remove()`` takes the hook off again. `GraphError` if no gradient comes here.
+        Returns a handle whose ``remove()`` takes the hook off again. `GraphError` if no gradient comes here,
+        `ArgumentError` if ``hook`` is no function.
         """
         if not self.requires_grad:
             raise GraphError(f"{self._described()} does not require a gradient, so a hook would never run")
