@@ -390,10 +390,10 @@ def test_the_forward_pass_appears_in_order():
     session.goto(session.first + session.forward.index(later))
     assert session.where().name == "h_2"
     np.testing.assert_array_equal(session.value(later), session.graph.nodes[later].value)
-    session.goto(10**9)
-    assert session.position == session.last
-    session.goto(-(10**9))
-    assert session.position == session.first
+    for beyond in (session.last + 1, 10**9, session.first - 1):
+        with pytest.raises(tg.ArgumentError, match=f"positions go from {session.first} to {session.last}"):
+            session.goto(beyond)
+    assert session.where().name == "h_2"
 
 
 def test_every_moment_has_a_sentence(loss):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import cuda, data, draw_hook, functional, nn, optim, tensors
-from .arguments import answerable
+from .arguments import answerable, answering
 from .array_conversion import device
 from .compiler import compile
 from .custom_function import Function
@@ -138,6 +138,9 @@ def __getattr__(name: str) -> Any:
 
         return check_gradients
     raise AttributeError(f"module 'tinygrad_rnn' has no attribute {name!r}")
+
+
+answering(globals())
 
 
 def _viz() -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import wraps
-from inspect import CO_VARARGS, CO_VARKEYWORDS, signature
-from types import FrameType, FunctionType
+from inspect import CO_VARARGS, CO_VARKEYWORDS, Parameter, Signature, signature
+from types import FrameType, FunctionType, MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -19,8 +20,12 @@ from .source_line import installed, is_ours
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 Class = TypeVar("Class")
+Check = Callable[[Any, str], Any]
 
 _PAIRS = (("axis", "dim"), ("keepdims", "keepdim"), ("start_axis", "start_dim"), ("end_axis", "end_dim"))
+#: the methods that make an object: of a named tuple ``__new__``
+_MADE_BY = ("__init__", "__new__")
+_WORDS = {word for pair in _PAIRS for word in pair}
 _RAW = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 
 
@@ -33,15 +38,21 @@ def positional(function: Any) -> list[str]:
     return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
-def misfit(function: Any, args: Sequence[Any]) -> str:
-    """Python's word on a call of a function, or a module's ``forward``, that ``args`` do not fit; "" where they do."""
+def misfit(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """Python's word on a call of a function, or a module's ``forward``, that does not fit it; "" where it does."""
     try:
-        signature(getattr(function, "forward", function)).bind(*args)
+        signature(getattr(function, "forward", function)).bind(*args, **kwargs)
     except TypeError as error:
         return str(error)
     except ValueError:  # a built-in function that does not tell
         pass
     return ""
+
+
+def refuse_call(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], name: str) -> None:
+    """Raise a `KeywordError` if these arguments do not fit ``function``, which is called ``name``."""
+    if said := misfit(function, args, kwargs):
+        raise _misfit(f"(): {said}", kwargs, function, name)
 
 
 def names_at(function: Callable[..., Any], positions: Sequence[int], bound: int) -> list[str]:
@@ -57,14 +68,19 @@ def answerable(function: Callable[Arguments, Result], name: str = "") -> Callabl
     Only the call that the user made answers: what fails in a call of ours within it keeps its kind on the way out.
     """
     name = name or re.sub(r"\.__\w+__$", "", function.__qualname__)
-    synonyms = _synonyms(function)
+    parameters = signature(function).parameters
+    synonyms = _synonyms([*parameters])
+    switches = _annotated(parameters.values(), {"bool": switch})
+    others = _annotated(parameters.values(), {"str": text, "int": integer})
 
     @wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         if kwargs and synonyms:
             _refuse_both(args, kwargs, synonyms, name)
+        if switches and len(args) <= len(parameters):  # of a call that fits
+            _check(switches, args, kwargs, name)
         try:
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
         except TinygradError:
             raise
         except _RAW as error:
@@ -74,6 +90,9 @@ def answerable(function: Callable[Arguments, Result], name: str = "") -> Callabl
             given = ", ".join([*map(_shown, args), *(f"{key}={_shown(value)}" for key, value in kwargs.items())])
             words = " ".join(str(error).split())[:200] or type(error).__name__
             raise ArgumentError(f"{name}: cannot work with these arguments: {words} [given {given:.200}]") from error
+        if others:  # what took another kind without a word; the function itself knows more to say than this
+            _check(others, args, kwargs, name)
+        return result
 
     return call
 
@@ -84,28 +103,34 @@ def answering_methods(name: str) -> Callable[[type[Class]], type[Class]]:
     def answering(kind: type[Class]) -> type[Class]:
         done: dict[Any, Any] = {}  # a method under two names stays one
         for key, method in list(vars(kind).items()):
-            plain = method.__func__ if isinstance(method, classmethod) else method
+            plain = method.__func__ if isinstance(method, (classmethod, staticmethod)) else method
             # a module's ``forward`` is looked after where the module is called
-            if (key.startswith("_") and key != "__init__") or key == "forward" or not _is_plain(plain):
+            if (key.startswith("_") and key not in _MADE_BY) or key == "forward" or not _is_plain(plain):
                 continue
             code = plain.__code__
             others = code.co_argcount + code.co_kwonlyargcount > 1 or code.co_flags & (CO_VARARGS | CO_VARKEYWORDS)
             wrapper = answerable if others else _without_arguments
-            made = done.setdefault(plain, wrapper(plain, f"{name}.{key}".removesuffix(".__init__")))
-            setattr(kind, key, made if plain is method else classmethod(made))
+            made = done.setdefault(plain, wrapper(plain, name if key in _MADE_BY else f"{name}.{key}"))
+            setattr(kind, key, made if plain is method else type(method)(made))
+        if kind.__init__ is object.__init__ and kind.__new__ is object.__new__:
+            kind.__init__ = _nothing_to_set(kind)  # type: ignore[method-assign]
         return kind
 
     return answering
 
 
 def answering(names: dict[str, Any]) -> None:
-    """Make what a module defines for users `answerable`, functions and classes: its last line, with ``globals()``."""
+    """Make what a module has for users `answerable`: its last line, with ``globals()``.
+
+    That is the functions and classes that it defines, and of what it imports the classes in its ``__all__``.
+    """
     done: dict[Any, Any] = {}  # a function under two names stays one
     for name, thing in list(names.items()):
         if name.startswith("_"):
             continue
-        if isinstance(thing, type) and thing.__module__ == names["__name__"]:
-            answering_methods(name)(thing)
+        if isinstance(thing, type):
+            if thing.__module__ == names["__name__"] or (name in names.get("__all__", ()) and _is_silent(thing)):
+                answering_methods(name)(thing)
         elif _is_plain(thing) and thing.__code__.co_filename == names["__file__"]:
             names[name] = done.setdefault(thing, answerable(thing, name))
 
@@ -115,21 +140,67 @@ def _is_plain(function: Any) -> bool:
     return isinstance(function, FunctionType) and not hasattr(function, "__wrapped__")
 
 
+def _is_silent(kind: type) -> bool:
+    """Whether a class of this package, which is no error, does not answer yet."""
+    ours = kind.__module__.startswith(("tinygrad_rnn.", "viz.")) and not issubclass(kind, BaseException)
+    return ours and not hasattr(vars(kind).get("__init__"), "__wrapped__")
+
+
 def _without_arguments(method: Callable[..., Result], name: str) -> Callable[..., Result]:
     """``method``, which takes nothing; it is called often, so this does as little as it can."""
 
     @wraps(method)
-    def call(self: Any, *given: Any, **kwargs: Any) -> Result:
-        if given or kwargs:
-            raise _misfit(f"() takes no arguments, but {len(given)} were given", kwargs, method, name) from None
-        return method(self)
+    def call(*given: Any, **kwargs: Any) -> Result:
+        if len(given) != 1 or kwargs:
+            said = f"takes no arguments, but {len(given) - 1} were given" if given else "is called on an object"
+            raise _misfit(f"() {said}", kwargs, method, name) from None
+        return method(given[0])
 
     return call
 
 
-def _synonyms(function: Callable[..., Any]) -> list[tuple[str, str, int]]:
+def _nothing_to_set(kind: Any) -> Callable[..., None]:
+    """The ``__init__`` of a class that has none: what is given is for the next class, else a `KeywordError`."""
+
+    def __init__(self: Any, *given: Any, **kwargs: Any) -> None:
+        following: Any = super(kind, self).__init__
+        if (given or kwargs) and getattr(following, "__objclass__", None) is object:
+            raise _misfit(f"() takes no arguments, but {len(given)} were given", kwargs, kind, type(self).__name__)
+        following(*given, **kwargs)
+
+    __init__.__signature__ = Signature([Parameter("self", Parameter.POSITIONAL_ONLY)])  # type: ignore[attr-defined]
+    return __init__
+
+
+def _annotated(parameters: Iterable[Parameter], checks: Mapping[str, Check]) -> list[tuple[int, str, Check]]:
+    """(position, name, check) of the parameters annotated with a kind in ``checks``, or as that or None.
+
+    Of an argument with two names either may be None, which says nothing.
+    Those that are given by name only have a position that no call reaches.
+    """
+    found = []
+    for position, p in enumerate(parameters):
+        kind, _, optional = str(getattr(p.annotation, "__forward_arg__", p.annotation)).partition(" | ")
+        if kind in checks and optional in ("", "None"):
+            check = _or_none(checks[kind]) if optional or p.name in _WORDS else checks[kind]
+            found.append((position if p.kind is p.POSITIONAL_OR_KEYWORD else sys.maxsize, p.name, check))
+    return found
+
+
+def _or_none(check: Check) -> Check:
+    return lambda value, what: None if value is None else check(value, what)
+
+
+def _check(annotated: list[tuple[int, str, Check]], args: Sequence[Any], kwargs: Mapping[str, Any], name: str) -> None:
+    for position, key, check in annotated:
+        if position < len(args):
+            check(args[position], f"{name}: {key}")
+        elif key in kwargs:
+            check(kwargs[key], f"{name}: {key}")
+
+
+def _synonyms(names: list[str]) -> list[tuple[str, str, int]]:
     """Arguments under NumPy's and PyTorch's word: the one given by name only, the other, and its position."""
-    names = list(signature(function).parameters)
     both = [sorted(pair, key=names.index) for pair in _PAIRS if {*pair} <= {*names}]
     return [(b, a, names.index(a)) for a, b in both]
 
@@ -217,6 +288,14 @@ def texts_and_functions(of: Any, texts: str, needed: str, optional: str) -> None
     for name in (*needed.split(), *(name for name in optional.split() if getattr(of, name) is not None)):
         if not callable(value := getattr(of, name)):
             raise ArgumentError(f"{of.name}: {name} is a function, not {_shown(value)}")
+
+
+def integer(value: Any, what: str) -> int:
+    """``value``, Python's or NumPy's, as a Python int; a float is not cut off."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise DTypeError(f"{what} must be an integer, not {value!r:.40}") from None
 
 
 def probability(value: Any, what: str) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 import numpy as np
 
 from . import primitives as P
-from .arguments import answering_methods, number, switch
+from .arguments import answering_methods, integer, number
 from .array_conversion import asked_dtype
 from .errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 from .max_min_pair import Extreme
@@ -362,7 +362,7 @@ class Composed(Operators):
             raise ShapeError(f"roll: {len(steps)} shifts for {len(axes)} dimensions")
         rolled = self._coerced(self)
         for step, axis in zip(steps, axes):
-            order = np.roll(np.arange(self.shape[axis]), record.integer(step, "roll: a shift"))
+            order = np.roll(np.arange(self.shape[axis]), integer(step, "roll: a shift"))
             rolled = rolled[(*[slice(None)] * axis, order)]
         return rolled
 
@@ -403,11 +403,8 @@ class Composed(Operators):
         >>> tg.tensor([3.0, 1.0, 2.0]).argsort().tolist()
         [1, 2, 0]
         """
-        switch(stable, "argsort: stable")
-        (chosen,) = self._axes("argsort", record.integer(dim if axis is None else axis, "an axis"))
-        return self._record(
-            P.argsort, (-self if switch(descending, "argsort: descending") else self,), {"axis": chosen}
-        )
+        (chosen,) = self._axes("argsort", integer(dim if axis is None else axis, "an axis"))
+        return self._record(P.argsort, (-self if descending else self,), {"axis": chosen})
 
     def sort(self, dim: int = -1, descending: bool = False, stable: bool = True, *, axis: int | None = None) -> Sorted:
         """The elements along ``dim`` in order (``descending``: falling), and where they were: ``(values, indices)``.
@@ -434,9 +431,8 @@ class Composed(Operators):
         >>> tg.tensor([3.0, 1.0, 2.0]).topk(2).indices.tolist()
         [0, 2]
         """
-        switch(sorted, "topk: sorted")
-        (chosen,) = self._axes("topk", record.integer(dim if axis is None else axis, "an axis"))
-        if not 0 <= record.integer(k, "topk: k") <= self.shape[chosen]:
+        (chosen,) = self._axes("topk", integer(dim if axis is None else axis, "an axis"))
+        if not 0 <= integer(k, "topk: k") <= self.shape[chosen]:
             raise ShapeError(
                 f"topk: k is {k}, but dimension {chosen} of {self.shape} has {self.shape[chosen]} elements"
             )
@@ -459,14 +455,14 @@ class Composed(Operators):
         >>> tg.ones(2, 3).triu(1).tolist()
         [[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]]
         """
-        return P.where(~self._below("triu", record.integer(diagonal, "triu: diagonal") - 1), self, 0)
+        return P.where(~self._below("triu", integer(diagonal, "triu: diagonal") - 1), self, 0)
 
     def _below(self, name: str, diagonal: int) -> Tensor:
         """A mask of the last two dimensions, true on or below a diagonal."""
         if self.ndim < 2:
             raise ShapeError(f"{name}: a triangle is of two dimensions or more, not of shape {self.shape}")
         rows, columns = self.shape[-2:]
-        return self._coerced(np.tri(rows, columns, record.integer(diagonal, f"{name}: diagonal"), dtype=bool))
+        return self._coerced(np.tri(rows, columns, integer(diagonal, f"{name}: diagonal"), dtype=bool))
 
     # Shapes ----------------------------------------------------------------------------------------------
 
@@ -497,8 +493,8 @@ class Composed(Operators):
         """
         if not self.ndim:
             return self.reshape(1)
-        start_dim = record.integer(start_dim if start_axis is None else start_axis, "flatten: start_dim")
-        end_dim = record.integer(end_dim if end_axis is None else end_axis, "flatten: end_dim")
+        start_dim = integer(start_dim if start_axis is None else start_axis, "flatten: start_dim")
+        end_dim = integer(end_dim if end_axis is None else end_axis, "flatten: end_dim")
         (start,), (end,) = self._axes("flatten", start_dim), self._axes("flatten", end_dim)
         if start > end:
             raise ShapeError(f"flatten: dimension {start_dim} comes after {end_dim} in shape {self.shape}")
@@ -512,7 +508,7 @@ class Composed(Operators):
         >>> [step.tolist() for step in tg.tensor([[1, 2], [3, 4]]).unbind()]
         [[1, 2], [3, 4]]
         """
-        (chosen,) = self._axes("unbind", record.integer(dim if axis is None else axis, "an axis"))
+        (chosen,) = self._axes("unbind", integer(dim if axis is None else axis, "an axis"))
         return tuple(self[(*[slice(None)] * chosen, i)] for i in range(self.shape[chosen]))
 
     def repeat(self, *sizes: int | tuple[int, ...] | list[int]) -> Tensor:
@@ -525,7 +521,7 @@ class Composed(Operators):
         [[1.0, 2.0, 1.0, 2.0], [1.0, 2.0, 1.0, 2.0]]
         """
         given = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
-        times = tuple(record.integer(n, "repeat: a size") for n in given)
+        times = tuple(integer(n, "repeat: a size") for n in given)
         if len(times) < self.ndim or min(times, default=0) < 0:
             raise ShapeError(
                 f"repeat: wants a number of copies, from 0, for each dimension of {self.shape}, not {times}"

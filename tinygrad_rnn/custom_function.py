@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import names_at, switch
-from .errors import DTypeError, GraphError, ShapeError
+from .arguments import names_at, refuse_call, switch
+from .errors import DTypeError, GraphError, MissingMethodError, ShapeError
 from .functional import concat
 from .primitives.record import Unlisted, size_of
 from .settings import no_grad
@@ -118,12 +118,12 @@ class Function:
     @staticmethod
     def forward(*args: Any) -> Any:
         """The result; subclasses say."""
-        raise NotImplementedError("a Function has a static method forward(ctx, *args); define one")
+        raise MissingMethodError("a Function has a static method forward(ctx, *args); define one")
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         """The gradients of the arguments, given those of the results; subclasses say."""
-        raise NotImplementedError("a Function has a static method backward(ctx, *gradients); define one")
+        raise MissingMethodError("a Function has a static method backward(ctx, *gradients); define one")
 
     #: ``setup_context(ctx, inputs, output)``, where ``forward`` takes no ``ctx``
     setup_context: Callable[..., None] | None = None
@@ -133,7 +133,11 @@ class Function:
         """Compute the function, and record it as one node."""
         ctx = Context()
         ctx.needs_input_grad = tuple(isinstance(x, Tensor) and x.requires_grad for x in args)
-        outputs, single = _run(cls, ctx, args)
+        try:
+            outputs, single = _run(cls, ctx, args)
+        except TypeError:
+            refuse_call(cls.forward, (ctx, *args) if cls.setup_context is None else args, {}, f"{cls.__name__}.forward")
+            raise
         moving = _moving(ctx, outputs)
         if not moving:
             return outputs[0].detach() if single else tuple(y.detach() for y in outputs)

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import answering
-from .errors import ArgumentError, DTypeError, ShapeError
-from .primitives.record import integer
+from .arguments import answering, integer
+from .errors import ArgumentError, DTypeError, MissingMethodError, ShapeError
 from .random import generator
 from .tensors import Tensor, from_array, tensor
 from .user_objects import entries_of, is_of, of_parts
@@ -31,10 +30,10 @@ class Dataset:
     """
 
     def __len__(self) -> int:
-        raise NotImplementedError(f"{type(self).__name__} has no length; define __len__")
+        raise MissingMethodError(f"{type(self).__name__} has no length; define __len__")
 
     def __getitem__(self, index: int) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} has no items; define __getitem__")
+        raise MissingMethodError(f"{type(self).__name__} has no items; define __getitem__")
 
 
 class TensorDataset(Dataset):

@@ -68,6 +68,10 @@ class KeywordError(ArgumentError, TypeError):
     """
 
 
+class MissingMethodError(ArgumentError, NotImplementedError):
+    """A class of the user's lacks a method that its base asks for, such as a module's ``forward``."""
+
+
 class OutOfRangeError(CallError, IndexError):
     """An index, a class target or a token id outside what it points into.
 

@@ -14,10 +14,9 @@ import numpy as np
 
 from . import numpy_protocol
 from . import primitives as P
-from .arguments import answering, as_dtype
+from .arguments import answering, as_dtype, integer
 from .array_conversion import asked_dtype
 from .errors import ArgumentError, DTypeError, KeywordError, ShapeError
-from .primitives.record import integer
 from .random import generator
 from .settings import get_default_dtype
 from .tensors import Tensor, as_tensor

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
-from .arguments import answering_methods
+from .arguments import answering, integer
 from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
 from .files import PathLike, read_text, write_atomically
 from .graph_file import bounded, document, node_as_data, node_from_data
@@ -43,6 +43,9 @@ class Ref:
     """
 
     index: int
+
+    def __post_init__(self) -> None:
+        integer(self.index, "Ref: index")
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # by identity: attributes and values cannot be hashed
@@ -98,7 +101,6 @@ _OF_TENSORS = ("shape", "dtype", "requires_grad", "scope", "name", "role", "seri
 _FIELDS = (*_OF_TENSORS, "value", "site", "module", "variable", "starts")
 
 
-@answering_methods("Graph")
 class Graph:
     """Everything ``outputs``, tensors, were computed from (else an `ArgumentError`).
 
@@ -408,7 +410,6 @@ class Graph:
 N = TypeVar("N", bound=Node)
 
 
-@answering_methods("GraphBuilder")
 class GraphBuilder(Generic[N]):
     """A graph node by node, each after its operands: for what reads another format, and for what rewrites graphs.
 
@@ -520,3 +521,6 @@ def _fed(leaf: Node, value: Any, reference: bool) -> Array:
     if not np.can_cast(array.dtype, leaf.dtype, "same_kind"):
         raise DTypeError(f"{leaf.label} is {leaf.dtype} in this graph, but was fed {array.dtype}")
     return array.astype(leaf.dtype)
+
+
+answering(globals())

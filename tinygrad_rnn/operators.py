@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import primitives as P
-from .arguments import answering_methods, as_dtype, number, switch
+from .arguments import answering_methods, as_dtype, integer, number, switch
 from .errors import ArgumentError, DTypeError, ShapeError
 from .indexing_by_tensors import follows_tensors, taken
 from .primitives import record
@@ -36,7 +36,7 @@ def one_axis(name: str, axis: int | None, dim: int | None) -> int:
     chosen = axis if dim is None else dim
     if chosen is None:
         raise ArgumentError(f"{name}: which dimension? give axis, or dim, as an integer")
-    return record.integer(chosen, f"{name}: an axis")
+    return integer(chosen, f"{name}: an axis")
 
 
 def kept(keepdims: Any, keepdim: Any) -> bool:
@@ -51,7 +51,7 @@ def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """``x.reshape(2, 3)`` and ``x.reshape((2, 3))`` alike."""
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
         sizes = tuple(sizes[0])
-    return tuple(record.integer(n, "a size") for n in sizes)
+    return tuple(integer(n, "a size") for n in sizes)
 
 
 @answering_methods("Tensor")
@@ -344,7 +344,7 @@ class Operators(Recorded):
         if unbiased is not None and correction is not None:
             raise ArgumentError("var: unbiased and correction are two names of one setting; give one of them")
         if correction is None:
-            correction = unbiased is None or switch(unbiased, "var: unbiased")
+            correction = unbiased is None or unbiased
         fewer = number(correction, "var: correction")
         deviation = self - self.mean(axis, True)
         total = (deviation * deviation).sum(axis, kept(keepdims, keepdim))
@@ -470,7 +470,7 @@ class Operators(Recorded):
         >>> tg.tensor([1.0, 2.0, 3.0]).cumsum().tolist()
         [1.0, 3.0, 6.0]
         """
-        return self._record(P.cumsum, (self,), {"axis": record.integer(axis if dim is None else dim, "an axis")})
+        return self._record(P.cumsum, (self,), {"axis": integer(axis if dim is None else dim, "an axis")})
 
     # Shapes ----------------------------------------------------------------------------------------------
 
@@ -574,7 +574,7 @@ class Operators(Recorded):
         >>> [piece.tolist() for piece in tg.arange(5).split(2)]
         [[0, 1], [2, 3], [4]]
         """
-        (axis,) = self._axes("split", record.integer(axis if dim is None else dim, "an axis"))
+        (axis,) = self._axes("split", integer(axis if dim is None else dim, "an axis"))
         length = self.shape[axis]
         if isinstance(split_size, int):
             if split_size < 1:
@@ -582,7 +582,7 @@ class Operators(Recorded):
             split_size = [min(split_size, length - start) for start in range(0, length, split_size)]
         if not isinstance(split_size, (list, tuple)):
             raise DTypeError(f"split: the size of the pieces is an integer or a list of them, not {split_size!r}")
-        split_size = [record.integer(n, "split: a size") for n in split_size]
+        split_size = [integer(n, "split: a size") for n in split_size]
         if sum(split_size) != length or min(split_size, default=0) < 0:
             raise ShapeError(f"split: pieces of {list(split_size)} do not add up to the {length} of axis {axis}")
         ends = np.cumsum(split_size).tolist()
@@ -598,8 +598,8 @@ class Operators(Recorded):
         >>> [part.tolist() for part in tg.arange(5).chunk(2)]
         [[0, 1, 2], [3, 4]]
         """
-        (axis,) = self._axes("chunk", record.integer(axis if dim is None else dim, "an axis"))
-        if record.integer(chunks, "chunk: chunks") < 1:
+        (axis,) = self._axes("chunk", integer(axis if dim is None else dim, "an axis"))
+        if integer(chunks, "chunk: chunks") < 1:
             raise ShapeError(f"chunk: there must be at least one piece, not {chunks}")
         return self.split(max(1, -(-self.shape[axis] // chunks)), axis)
 
@@ -636,7 +636,7 @@ def _plain_index(part: Any) -> Any:
         return part
     if isinstance(part, slice):
         bounds = part.start, part.stop, part.step
-        return slice(*(None if bound is None else record.integer(bound, "a slice's bound") for bound in bounds))
+        return slice(*(None if bound is None else integer(bound, "a slice's bound") for bound in bounds))
     array = np.array(part)
     if array.size == 0 and isinstance(part, list):
         array = array.astype(np.int64)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import primitives as P
-from .arguments import answering_methods, as_dtype, number
+from .arguments import answering_methods, as_dtype, integer, number
 from .composed_methods import Composed
 from .errors import ShapeError
 from .operators import one_axis
-from .primitives import record
 from .random import generator
 
 if TYPE_CHECKING:
@@ -228,7 +227,7 @@ class PyTorchMethods(Composed):
         (2, 3)
         """
         given = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
-        whole = [record.integer(n, "expand: a size") for n in given]
+        whole = [integer(n, "expand: a size") for n in given]
         own = [-1] * (len(whole) - self.ndim) + list(self.shape)
         return self.broadcast_to(tuple(m if n == -1 else n for n, m in zip(whole, own[-len(whole) :], strict=False)))
 
@@ -249,7 +248,7 @@ class PyTorchMethods(Composed):
         [1, 2, 3]
         """
         (chosen,) = self._axes("narrow", one_axis("narrow", axis, dim))
-        first, count = record.integer(start, "narrow: start"), record.integer(length, "narrow: length")
+        first, count = integer(start, "narrow: start"), integer(length, "narrow: length")
         first += self.shape[chosen] if first < 0 else 0
         if not 0 <= first <= first + count <= self.shape[chosen]:
             raise ShapeError(f"narrow: {count} from {start} is outside dimension {chosen} of {self.shape}")
@@ -276,7 +275,7 @@ class PyTorchMethods(Composed):
         [7, 7]
         """
         sizes = tuple(size) if isinstance(size, (tuple, list)) else (size,)
-        whole = tuple(record.integer(n, "a size") for n in sizes)
+        whole = tuple(integer(n, "a size") for n in sizes)
         if min(whole, default=0) < 0:
             raise ShapeError(f"sizes must not be negative, but are {whole}")
         return self._coerced(np.full(whole, fill_value, as_dtype(self.dtype if dtype is None else dtype, "new_full")))

@@ -18,13 +18,14 @@ import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .arguments import answerable
+from .arguments import answerable, answering_methods
 from .errors import ArgumentError, DTypeError
 from .thread_state import Scope, current
 
 __all__ = ["Scope", "scope", "steps"]
 
 
+@answering_methods("scope")
 class scope:
     """Enter a scope: ``name`` is appended to the path, ``step`` and ``part`` replace the current ones.
 
@@ -43,11 +44,13 @@ class scope:
 
     def __enter__(self) -> Scope:
         self.outer = outer = current.scope
-        current.scope = Scope(
-            outer.path if self.name is None else (*outer.path, self.name),
-            outer.step if self.step is None else self.step,
-            outer.part if self.part is None else self.part,
-            outer.backward,
+        current.scope = Scope._make(
+            (
+                outer.path if self.name is None else (*outer.path, self.name),
+                outer.step if self.step is None else self.step,
+                outer.part if self.part is None else self.part,
+                outer.backward,
+            )
         )
         return current.scope
 

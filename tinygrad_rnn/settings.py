@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arguments import answering, as_dtype, switch
+from .arguments import answering, as_dtype
 from .errors import ArgumentError
 from .thread_state import current
 
@@ -169,7 +169,7 @@ class set_grad_enabled:
     """
 
     def __init__(self, mode: bool) -> None:
-        self._mode = switch(mode, "set_grad_enabled: mode")
+        self._mode = bool(mode)
         self._before, current.recording = current.recording, self._mode
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from . import numpy_protocol
 from . import primitives as P
-from .arguments import answerable, answering_methods, switch
+from .arguments import answerable, answering_methods
 from .array_conversion import as_array, asked_dtype
 from .errors import ArgumentError, DTypeError, GraphError, ShapeError
 from .max_min_pair import Extreme, meant
@@ -123,7 +123,7 @@ class Tensor(_WithIdentity):
         self._made_at = user_code()
         if name is not None:
             self.name = name
-        if switch(requires_grad, "requires_grad"):
+        if requires_grad:
             self.requires_grad_()
 
     @staticmethod
@@ -336,11 +336,11 @@ class Tensor(_WithIdentity):
         frees it, so that losses kept in a list keep their numbers only. ``create_graph=True`` records the walk itself,
         so that gradients can be differentiated again.
         """
-        backward(self, gradient, retain_graph=retain_graph, create_graph=switch(create_graph, "backward: create_graph"))
+        backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for (or decline) gradients of this leaf; `DTypeError` if it has no floats, `GraphError` if it is none."""
-        if switch(requires_grad, "requires_grad_") and self.dtype.kind != "f":
+        if requires_grad and self.dtype.kind != "f":
             raise DTypeError(f"only float tensors have gradients, and {self._described()} is {self.dtype}")
         if not requires_grad and not self.is_leaf:
             raise GraphError(f"{self._described()} was made by {self._maker()}; use detach() to cut it off")

@@ -13,6 +13,7 @@ else:
     from pathlib import Path
     from typing import TYPE_CHECKING
 
+    from tinygrad_rnn.arguments import answering
     from tinygrad_rnn.module_aliases import warn_if_shadowed
     from tinygrad_rnn.optional_packages import when_asked
     from tinygrad_rnn.source_line import pass_over
@@ -37,6 +38,7 @@ else:
         """The public names; submodules are imported by theirs."""
         return __all__
 
+    answering(globals())
     #: a picture needs no debugger and no equations
     __getattr__ = when_asked(
         __name__,

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import numpy as np
 
-from ..arguments import answerable
+from ..arguments import answerable, answering_methods, integer, refuse_call
 from ..array_conversion import as_array
 from ..collector import collector_paused
 from ..errors import DTypeError, GraphError
 from ..optional_packages import needed
-from ..primitives.record import integer
 from ..random import random_state, set_random_state
 from ..recurrence.loop import Unrolled, shortest
 from ..recurrence.loop_finder import LoopFinder
@@ -129,6 +128,7 @@ class _Kept:
 _KEPT = "_compiled_programs"
 
 
+@answering_methods("compiled function")
 class CompiledFunction:
     """A compiled function, which `compile` returns: call it as the function it was made from."""
 
@@ -271,6 +271,7 @@ class CompiledFunction:
         They differ where a first call leaves something behind that later ones use, such as a mask that is made once.
         """
         began = time.perf_counter()
+        refuse_call(self._fn, args, kwargs, getattr(self, "__name__", "the compiled function"))
         written: list[Snapshot] = []
         try:
             rolls = shortest(self._threads or available_threads()) if self._budget is None else None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import answerable, misfit, probability, switch
+from ..arguments import answering, misfit, probability
 from ..errors import ArgumentError, ShapeError
 from ..functional import concat, ones, stack, where
 from ..recurrence.first_state import first_state
@@ -90,7 +90,6 @@ class Recurrent(Module):
     ((7, 2, 10), (4, 2, 5))
     """
 
-    @answerable
     def __init__(
         self,
         cell: Module | Callable[[int], Module],
@@ -104,7 +103,6 @@ class Recurrent(Module):
         positive("Recurrent", num_layers=num_layers)
         for name, p in (("dropout", dropout), ("variational_dropout", variational_dropout)):
             probability(p, f"Recurrent: {name}")
-        switch(bidirectional, "Recurrent: bidirectional")
         self.num_layers, self.bidirectional, self.batch_first = num_layers, bidirectional, batch_first
         self.dropout, self.variational_dropout = dropout, variational_dropout
         if isinstance(cell, Module):
@@ -289,3 +287,6 @@ class Recurrent(Module):
         flags += [name for name in ("batch_first", "bidirectional") if getattr(self, name)]
         flags += [f"{name}={getattr(self, name)}" for name in ("dropout", "variational_dropout") if getattr(self, name)]
         return ", ".join(flags)
+
+
+answering(globals())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import primitives as P
-from ..arguments import answering, probability
+from ..arguments import answering, integer, probability
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..functional import leaky_relu as leaky_relu
 from ..functional import log_softmax as log_softmax
@@ -18,7 +18,6 @@ from ..functional import relu as relu
 from ..functional import softmax as softmax
 from ..functional import softplus as softplus
 from ..functional import take
-from ..primitives.record import integer
 from ..random import generator
 from ..tensors import Array, Tensor, as_tensor, from_array
 from ..thread_state import current

@@ -13,7 +13,7 @@ import numpy as np
 from .. import saving
 from ..arguments import answering, refuse_misfit
 from ..array_conversion import asked_dtype
-from ..errors import ArgumentError, DataError, DTypeError, ShapeError
+from ..errors import ArgumentError, DataError, DTypeError, MissingMethodError, ShapeError
 from ..files import PathLike
 from ..functional import zeros_like
 from ..scopes import scope
@@ -139,9 +139,9 @@ class Module:
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The result for these arguments: subclasses define it, calling the module calls it.
 
-        Raises `NotImplementedError` if a subclass does not.
+        Raises `MissingMethodError`, a `NotImplementedError`, if a subclass does not.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no forward method; define one")
+        raise MissingMethodError(f"{type(self).__name__} has no forward method; define one")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         for before, hook in self._hooks:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arguments import answerable, probability
+from ..arguments import answerable, integer, probability
 from ..errors import GraphError, ShapeError
 from ..functional import stack
-from ..primitives.record import integer
 from ..random import generator
 from ..scopes import steps
 from ..tensors import Tensor, as_tensor

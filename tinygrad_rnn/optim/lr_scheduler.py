@@ -11,11 +11,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..arguments import answering
-from ..errors import ArgumentError, DataError, GraphError
+from ..arguments import answering, integer
+from ..errors import ArgumentError, DataError, GraphError, MissingMethodError
 from ..nn.cell_settings import one_of
 from ..optimizers import Optimizer
-from ..primitives.record import integer
 from ..source_line import user_site
 from ..thread_state import current
 
@@ -62,7 +61,7 @@ class LRScheduler:
 
     def rate(self, step: int, base: float) -> float:
         """The learning rate after ``step`` steps of a group that began with ``base``; subclasses say."""
-        raise NotImplementedError(f"{type(self).__name__} has no rate method; define one")
+        raise MissingMethodError(f"{type(self).__name__} has no rate method; define one")
 
     def _set(self) -> None:
         for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):

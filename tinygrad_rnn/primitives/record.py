@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import operator
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import answerable, texts_and_functions
-from ..errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
+from ..arguments import answerable, integer, refuse_call, texts_and_functions
+from ..errors import ArgumentError, DataError, DTypeError, GraphError, KeywordError, ShapeError
 from ..optional_packages import can_compile
 from ..recorded_value import Recorded, is_tensor
 from . import dtypes
@@ -146,6 +145,7 @@ class Primitive:
         adds_up = self.kind in ("reduction", "axis") and self.slots == (0,) and self.moves(0)
         self.homogeneous = adds_up or (bool(self.slots) and self.kind in ("movement", "index", "contraction"))
         self._tried: dict[Any, np.dtype[Any]] = {}
+        self._fitting: set[tuple[Any, ...]] = set()  # number of operands and names of settings that calls had
         self._enter()
         self.forward = self.reference if self.kernel is None and self.check is None else self._checked
 
@@ -253,13 +253,24 @@ class Primitive:
 
     def __call__(self, *operands: Any, **attrs: Any) -> Any:
         """Compute on arrays, record on tensors."""
+        if (len(operands), *attrs) not in self._fitting:
+            self._refuse(operands, attrs)
         for operand in operands:
             if isinstance(operand, Recorded):
                 return operand._record(self, operands, attrs)
         return self.forward(*operands, **attrs)
 
+    def _refuse(self, operands: Sequence[Any], attrs: dict[str, Any]) -> None:
+        """Refuse other operands and settings than ``reference`` takes; a `KeywordError`."""
+        count = getattr(self.reference, "nin", None)  # a ufunc of NumPy's takes places to write into, and says little
+        if count is None:
+            refuse_call(self.reference, operands, attrs, self.name)
+        elif attrs or count != len(operands):
+            raise KeywordError(f"{self.name} takes {count} operand{'s' * (count > 1)} and no settings")
+        self._fitting.add((len(operands), *attrs))
 
-Primitive.__init__ = answerable(Primitive.__init__)  # type: ignore[method-assign]
+
+Primitive.__init__ = answerable(Primitive.__init__, "Primitive")  # type: ignore[method-assign]
 
 
 class Unlisted(Primitive):
@@ -331,14 +342,6 @@ def broadcast(*shapes: Shape, **_attrs: Any) -> Shape:
                 )
             result[offset], owner[offset] = size, operand
     return tuple(result)
-
-
-def integer(value: Any, what: str) -> int:
-    """``value``, Python's or NumPy's, as a Python int; a float is not cut off."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise DTypeError(f"{what} must be an integer, not {value!r:.40}") from None
 
 
 def normalize_axis(axis: int | tuple[int, ...] | None, rank: int) -> tuple[int, ...]:

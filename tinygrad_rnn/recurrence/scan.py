@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import answerable
+from ..arguments import answerable, integer
 from ..errors import DTypeError, ShapeError
 from ..functional import concat, stack, where
-from ..primitives.record import integer
 from ..scopes import layer_step, scope
 from ..tensors import Tensor, as_tensor, from_array
 from ..thread_state import current

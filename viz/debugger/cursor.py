@@ -75,19 +75,15 @@ class Cursor:
         return len(self.trace)
 
     def goto(self, position: int, reason: str = "you went there") -> None:
-        """Set the cursor to ``position``, no further than the ends; ``reason`` says why it is there."""
-        self.position = min(max(position, self.first), self.last)
-        if position < self.first:
-            reason = "this is where the forward pass begins"
-        elif position > self.last:
-            reason = "the walk back is over: every gradient is finished"
-        self.reason = reason
+        """Set the cursor to ``position``, for a ``reason``; `ArgumentError` for a position that does not exist."""
+        self.node_at(position)
+        self.position, self.reason = position, reason
 
     def node_at(self, position: int | None = None) -> int:
         """The node whose turn it is; `ArgumentError` for a position that does not exist."""
         p = self.position if position is None else position
         if not self.first <= p <= self.last:
-            raise tg.ArgumentError(f"positions go from {self.first} to {self.last}, and {p} is not among them")
+            raise tg.ArgumentError(f"positions go from {self.first} to {self.last}, and {p} does not exist")
         return self.trace.output if p == 0 else self.trace.steps[p - 1].node if p > 0 else self.forward[p - self.first]
 
     def turn_of(self, node: int) -> int:

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.arguments import answerable
+from tinygrad_rnn.arguments import answerable, answering
 from tinygrad_rnn.collector import collector_paused
 from tinygrad_rnn.errors import ArgumentError, GraphError
 from tinygrad_rnn.files import PathLike
@@ -161,3 +161,6 @@ def _gates_as_taught(lines: list[Equation]) -> list[Equation]:
 def _gate(line: Equation) -> str:
     """The letter of what a line defines, whichever cell it is in."""
     return line.left.stem.partition("_")[0].rstrip("0123456789")
+
+
+answering(globals())

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.arguments import answerable
+from tinygrad_rnn.arguments import answerable, answering
 from tinygrad_rnn.files import PathLike
 
 from ..debugger import debug
@@ -64,3 +64,6 @@ def flow(
     if path is not None:
         found.save(path)
     return found
+
+
+answering(globals())

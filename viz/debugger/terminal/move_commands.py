@@ -25,14 +25,14 @@ class Moving(Bench):
 
     def _by(self, count: int) -> None:
         steps = "step" if abs(count) == 1 else "steps"
-        self.session.goto(self.session.position + count, f"{abs(count)} {steps} {_way(count)}")
+        self._go(self.session.position + count, f"{abs(count)} {steps} {_way(count)}")
         self.show()
 
     def do_next(self, argument: str) -> None:
         """next [N]: go on to the next box: another gate, state or layer, past the operations inside this one."""
         for _ in range(self._count(argument)):
             position = self.session.next_box()
-            self.session.goto(self.session.last + 1 if position is None else position, "the next box")
+            self._go(self.session.last + 1 if position is None else position, "the next box")
         self.show()
 
     def do_nextt(self, argument: str) -> None:
@@ -46,11 +46,8 @@ class Moving(Bench):
     def _time(self, count: int, direction: int) -> None:
         for _ in range(count):
             position = self.session.other_time(direction)
-            if position is None:
-                end = self.session.last + 1 if direction > 0 else self.session.first - 1
-                self.session.goto(end)
-            else:
-                self.session.goto(position, "another time step")
+            beyond = self.session.last + 1 if direction > 0 else self.session.first - 1
+            self._go(beyond if position is None else position, "another time step")
         self.show()
 
     def do_until(self, argument: str) -> None:
@@ -83,8 +80,17 @@ class Moving(Bench):
                 self.show()
                 return
             position += direction
-        session.goto(position)
+        self._go(position, "")
         self.show()
+
+    def _go(self, position: int, reason: str) -> None:
+        """Go to ``position`` for a ``reason``, but no further than the ends."""
+        if position < self.session.first:
+            self.session.goto(self.session.first, "this is where the forward pass begins")
+        elif position > self.session.last:
+            self.session.goto(self.session.last, "the walk back is over: every gradient is finished")
+        else:
+            self.session.goto(position, reason)
 
     def _stopping(self, position: int) -> str | None:
         """The reason why a breakpoint stops here, None if none does."""
@@ -102,11 +108,7 @@ class Moving(Bench):
         if not argument:
             raise tg.ArgumentError("goto wants a place: a step such as 17, a node such as c_2, or t 3")
         if re.fullmatch(r"[-−+]?\d{1,9}", argument):
-            position = int(argument.replace("−", "-"))
-            if not self.session.first <= position <= self.session.last:
-                ends = f"{self.session.first} to {self.session.last}"
-                raise tg.ArgumentError(f"steps go from {ends}, and {position} does not exist")
-            self.session.goto(position)
+            self.session.goto(int(argument.replace("−", "-")))
         elif re.fullmatch(r"t\s*[= ]\s*\d{1,9}", argument):
             _, test, _ = breakpoints.parse(self.session, argument)
             place = next((p for p in range(1, self.session.last + 1) if test(self.session, p)), None)
@@ -124,7 +126,7 @@ class Moving(Bench):
 
     def do_end(self, _argument: str) -> None:
         """end: go to the end of the walk back."""
-        self.session.goto(self.session.last, "the walk back is over: every gradient is finished")
+        self._go(self.session.last + 1, "")
         self.show()
 
     def do_forward(self, _argument: str) -> None:
