@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,9 @@ def global_state() -> dict[str, object]:
         "the working directory": os.getcwd(),
         "the environment": {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)},
         "the table of primitives": [(name, op.vjp, op.accumulate, op.rule) for name, op in tg.TABLE.items()],
+        "a method of a primitive": [
+            (name, key) for name, op in tg.TABLE.items() for key in vars(op) if isfunction(getattr(tg.Primitive, key, 0))
+        ],
     }
 
 
