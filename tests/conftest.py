@@ -96,7 +96,10 @@ def global_state() -> dict[str, object]:
         "the environment": {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)},
         "the table of primitives": [(name, op.vjp, op.accumulate, op.rule) for name, op in tg.TABLE.items()],
         "a method of a primitive": [
-            (name, key) for name, op in tg.TABLE.items() for key in vars(op) if isfunction(getattr(tg.Primitive, key, 0))
+            (name, key)
+            for name, op in tg.TABLE.items()
+            for key in vars(op)
+            if isfunction(getattr(tg.Primitive, key, None))
         ],
     }
 
