@@ -116,15 +116,10 @@ __all__ = [
     "tensor",
     "walk",
 ]
-__all__ += functional.__all__
+__all__ += dir(functional)
 
 
 find_modules()
-
-
-def __dir__() -> list[str]:
-    """The public names; submodules are imported by theirs."""
-    return __all__
 
 
 def __getattr__(name: str) -> Any:

@@ -119,17 +119,21 @@ def answering_methods(name: str) -> Callable[[type[Class]], type[Class]]:
     return answering
 
 
-def answering(names: dict[str, Any]) -> None:
-    """Make what a module has for users `answerable`: its last line, with ``globals()``.
+def answering(names: dict[str, Any], others: str = "") -> None:
+    """Make what a module has for users `answerable`, and all that ``dir`` shows of it: its last line.
 
-    That is the functions and classes that it defines, and of what it imports the classes in its ``__all__``.
+    ``names`` are its ``globals()``. If it has no ``__all__``, that will be the functions and classes that it defines,
+    and ``others`` that it has from elsewhere. Of what it imports only the classes in its ``__all__`` are looked at.
     """
     done: dict[Any, Any] = {}  # a function under two names stays one
-    for name, thing in list(names.items()):
-        if name.startswith("_"):
-            continue
+    module = names["__name__"]
+    public = {name: thing for name, thing in names.items() if not name.startswith("_")}
+    own = [name for name, thing in public.items() if callable(thing) and getattr(thing, "__module__", "") == module]
+    listed = names.setdefault("__all__", sorted([*own, *others.split()]))
+    names["__dir__"] = lambda: listed
+    for name, thing in public.items():
         if isinstance(thing, type):
-            if thing.__module__ == names["__name__"] or (name in names.get("__all__", ()) and _is_silent(thing)):
+            if name in own or (name in listed and _is_silent(thing)):
                 answering_methods(name)(thing)
         elif _is_plain(thing) and thing.__code__.co_filename == names["__file__"]:
             names[name] = done.setdefault(thing, answerable(thing, name))

@@ -1,5 +1,7 @@
 """``torch.cuda`` as far as a program asks whether it is there."""
 
+from .arguments import answering
+
 
 def is_available() -> bool:
     """No: tensors are in the memory of the processor.
@@ -9,3 +11,6 @@ def is_available() -> bool:
     'cpu'
     """
     return False
+
+
+answering(globals())

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import answerable
+from .arguments import answering
 from .errors import ArgumentError, GraphError, ShapeError
 from .reverse_walk import grad
 from .settings import enable_grad
 from .tensors import Tensor, as_tensor
 
 
-@answerable
 def jvp(func: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """``func(*primals)`` and its derivative along ``tangents``, as `torch.func.jvp`.
 
@@ -67,3 +66,6 @@ def _along(y: Tensor, leaves: Sequence[Tensor], directions: Sequence[Tensor]) ->
         return still
     (found,) = grad([g for g, _ in pairs], upstream, [v for _, v in pairs], allow_unused=True)
     return still if found is None else found
+
+
+answering(globals())

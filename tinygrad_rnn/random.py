@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import answerable
+from .arguments import answering
 from .errors import ArgumentError, GraphError
 from .thread_state import current
 
 _generator = np.random.default_rng(0)
 
 
-@answerable
 def manual_seed(seed: int) -> None:
     """Start the sequence of random numbers again from ``seed``, an integer from 0.
 
@@ -50,3 +49,6 @@ def generator() -> np.random.Generator:
             "draw it outside and pass it in"
         )
     return _generator
+
+
+answering(globals())

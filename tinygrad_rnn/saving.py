@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import answerable
+from .arguments import answering
 from .array_conversion import asked_dtype
 from .errors import DataError, DTypeError, TinygradError
 from .files import PathLike, as_path, write_atomically
@@ -24,7 +24,6 @@ from .tensors import Array, Tensor
 FORMAT = "tinygrad_rnn.values/1"
 
 
-@answerable
 def save(obj: Any, path: PathLike) -> None:
     """Write ``obj``: tensors, arrays, numbers, strings and None, in dicts, lists and tuples, to the file ``path``.
 
@@ -53,7 +52,6 @@ def save(obj: Any, path: PathLike) -> None:
     write_atomically(path, serialized(arrays, {"tinygrad_rnn": json.dumps(facts)}))
 
 
-@answerable
 def load(path: PathLike, map_location: Any = None, *, weights_only: bool = True) -> Any:
     """The values that `save` wrote to ``path``, tensors as new leaves; of another safetensors file its tensors by name.
 
@@ -163,3 +161,6 @@ def _rebuilt(outline: Any, arrays: Mapping[str, Array]) -> Any:
         values = [_rebuilt(value, arrays) for value in content]
         return values if kind == "list" else tuple(values)
     return Tensor(arrays[content]) if kind == "tensor" else arrays[content]
+
+
+answering(globals())

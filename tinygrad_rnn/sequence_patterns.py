@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import nn, random
+from .arguments import answering
 from .character_model.model import CELLS, LAYERS
 from .errors import DataError
 from .functional import stack
@@ -109,3 +110,6 @@ def _input() -> Tensor:
 def _loss(scores: Tensor) -> Tensor:
     target = random.generator().integers(FEATURES, size=1)
     return nn.labelled(nn.functional.cross_entropy(scores, target, reduction="sum"), "loss")
+
+
+answering(globals(), "CELLS PATTERNS")

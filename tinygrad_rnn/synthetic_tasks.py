@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import answering
 from .character_model.text import Vocabulary
 from .errors import DataError
 from .random import generator
@@ -156,3 +157,6 @@ def _at_least(task: str, **sizes: tuple[int, int]) -> None:
     for name, (value, least) in sizes.items():
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
             raise DataError(f"{task}: {name} must be an integer from {least} up, not {value!r}")
+
+
+answering(globals(), "ADDING_BASELINE ADDITION")

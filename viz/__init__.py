@@ -34,10 +34,6 @@ else:
     register()
     warn_if_shadowed()
 
-    def __dir__() -> list[str]:
-        """The public names; submodules are imported by theirs."""
-        return __all__
-
     answering(globals())
     #: a picture needs no debugger and no equations
     __getattr__ = when_asked(

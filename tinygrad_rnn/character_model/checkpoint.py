@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import answering
 from ..errors import DataError, GraphError, TinygradError
 from ..files import PathLike, as_path, write_atomically
 from ..operation_errors import short
@@ -102,3 +103,6 @@ def resume(path: PathLike, text: str) -> Trainer:
     except Exception as error:
         raise DataError(f"{path} is damaged: {type(error).__name__} {short(str(error), 120)}") from None
     return trainer
+
+
+answering(globals())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
+from ..arguments import answering
 from ..compiler import compile
 from ..errors import DataError, GraphError
 from ..functional import one_hot
@@ -135,3 +136,6 @@ class LectureModel(nn.Module):
             choice = draw(scores.numpy()[0], 0.0 if rng is None else 1.0, rng or np.random.default_rng(0))
             text += self.vocabulary.characters[choice]
         return text
+
+
+answering(globals())

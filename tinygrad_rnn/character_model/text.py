@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import answering
 from ..errors import DataError
 from ..files import PathLike
 from ..operation_errors import short
@@ -115,3 +116,6 @@ def split(indices: Indices, validation: float) -> tuple[Indices, Indices]:
     """The first part to train on, the last ``validation`` share of the text to judge by."""
     cut = len(indices) - int(len(indices) * validation)
     return indices[:cut], indices[cut:]
+
+
+answering(globals())

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn, optim, random
+from ..arguments import answering
 from ..compiler import compile
 from ..errors import DataError, GraphError
 from ..functional import zeros
@@ -274,3 +275,6 @@ def _look_at_loss(loss: Any) -> None:
 
 def _part(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+answering(globals())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arguments import answerable
+from ..arguments import answering
 from ..draw_hook import drawing
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..graph import Node
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Diagnosis", "diagnose"]
 
 
-@answerable
 def diagnose(
     loss: Tensor,
     gradients: Mapping[Any, Any],
@@ -167,3 +166,6 @@ def _array(record: Record, leaf: int, key: Any, value: Any) -> Array:
             "numbers can be compared: leave that leaf out, or look where it begins (the debugger's origin)"
         )
     return array
+
+
+answering(globals())

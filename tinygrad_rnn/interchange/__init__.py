@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..arguments import answering
 from ..optional_packages import when_asked
 
 if TYPE_CHECKING:
@@ -55,5 +56,4 @@ __getattr__ = when_asked(
 )
 
 
-def __dir__() -> list[str]:
-    return __all__
+answering(globals())

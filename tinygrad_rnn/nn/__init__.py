@@ -1,5 +1,6 @@
 """Layers, losses and initialisers, with PyTorch's names, defaults, shapes and parameter names."""
 
+from ..arguments import answering
 from . import functional, init, utils
 from .any_cell import Recurrent
 from .cells import GRUCell, LSTMCell, RNNCell, labelled
@@ -74,3 +75,6 @@ __all__ = [
     "labelled",
     "utils",
 ]
+
+
+answering(globals())

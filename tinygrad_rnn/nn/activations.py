@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..arguments import answering
 from ..errors import ArgumentError
 from ..functional import where
 from ..tensors import Tensor, as_tensor
@@ -29,6 +30,10 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
     """``x`` where positive, ``alpha (e^x - 1)`` elsewhere (D.-A. Clevert et al. 2016, arXiv:1511.07289).
 
     Near 0 nothing is subtracted: ``e^x - 1 = 2 t / (1 - t)`` with ``t = tanh(x / 2)``.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.elu(tg.tensor([-100.0, 0.0, 2.0])).tolist()
+    [-1.0, 0.0, 2.0]
     """
     x = as_tensor(x)
     below = where(x > 0, 0.0, x)  # no exponential of what is not used: it may overflow
@@ -38,7 +43,12 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
 
 
 def softsign(x: Any) -> Tensor:
-    """``x / (1 + |x|)``, elementwise."""
+    """``x / (1 + |x|)``, elementwise.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.softsign(tg.tensor([-1.0, 0.0, 3.0])).tolist()
+    [-0.5, 0.0, 0.75]
+    """
     x = as_tensor(x)
     return x / (1.0 + x.abs())
 
@@ -84,3 +94,6 @@ def activation(which: Activation, what: str = "an activation") -> Callable[[Tens
     if not isinstance(which, str) or which not in ACTIVATIONS:
         raise ArgumentError(f"{what} is a function of a tensor or one of {', '.join(ACTIVATIONS)}, not {which!r}")
     return ACTIVATIONS[which]
+
+
+answering(globals(), "ACTIVATIONS")

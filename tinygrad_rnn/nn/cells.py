@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import output_and_state
-from ..arguments import answerable, text
+from ..arguments import answering, text
 from ..errors import ShapeError
 from ..functional import zeros
 from ..scopes import scope
@@ -22,7 +22,6 @@ from .layers import parameters_dtype, positive
 from .module import Module
 
 
-@answerable
 def labelled(tensor: Tensor, role: str) -> Tensor:
     """``tensor`` itself, which from here on knows its ``role`` in the network: "x", "h", "c", "y", a gate, "logits".
 
@@ -172,7 +171,6 @@ class _Cell(Module):
 
     gates = 1
 
-    @answerable
     def __init__(
         self,
         input_size: int,
@@ -225,7 +223,6 @@ class RNNCell(_Cell):
     (2, 4)
     """
 
-    @answerable
     def __init__(
         self,
         input_size: int,
@@ -263,7 +260,6 @@ class LSTMCell(_Cell):
 
     gates = 4
 
-    @answerable
     def __init__(
         self,
         input_size: int,
@@ -306,7 +302,6 @@ class GRUCell(_Cell):
 
     gates = 3
 
-    @answerable
     def __init__(
         self,
         input_size: int,
@@ -326,3 +321,6 @@ class GRUCell(_Cell):
         """The state after ``x``, given the one before it (zeros where it is None)."""
         x = as_tensor(x)
         return gru_step(x, self._state(x, hx, "h"), four(self._weights()), **self.settings)
+
+
+answering(globals())

@@ -9,7 +9,7 @@ from typing import ParamSpec
 
 import numpy as np
 
-from ..arguments import answerable
+from ..arguments import answerable, answering
 from ..errors import DTypeError, ShapeError
 from ..random import generator
 from ..settings import no_grad
@@ -213,3 +213,6 @@ def forget_bias_(bias: Tensor, value: float = 1.0) -> Tensor:
     with no_grad():
         bias[quarter : 2 * quarter] = value
     return bias
+
+
+answering(globals())

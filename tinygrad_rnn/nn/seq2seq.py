@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arguments import answerable, integer, probability
+from ..arguments import answering, integer, probability
 from ..errors import GraphError, ShapeError
 from ..functional import stack
 from ..random import generator
@@ -30,7 +30,6 @@ class Decoder(Module):
     (2, 10)
     """
 
-    @answerable
     def __init__(self, vocabulary: int, rnn: RecurrentLayers) -> None:
         self.embed = Embedding(vocabulary, rnn.input_size, dtype=rnn.weight_ih_l0.dtype)  # type: ignore[attr-defined]
         self.rnn = rnn
@@ -53,7 +52,6 @@ class Seq2Seq(Module):
     (6, 2, 10)
     """
 
-    @answerable
     def __init__(self, encoder: RecurrentLayers, decoder: RecurrentLayers, vocabulary: int) -> None:
         kinds = [(type(m), m.num_layers, m.hidden_size, m.bidirectional) for m in (encoder, decoder)]
         if kinds[0] != kinds[1] or encoder.bidirectional:
@@ -109,3 +107,6 @@ class Seq2Seq(Module):
 def _happens(probability: float) -> bool:
     """Draw whether something does; what is certain needs no draw, which a compiled function could not make."""
     return probability == 1 or (probability > 0 and generator().random() < probability)
+
+
+answering(globals())

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import answerable, integer
+from ..arguments import answering, integer
 from ..errors import DTypeError, ShapeError
 from ..functional import concat, stack, where
 from ..scopes import layer_step, scope
@@ -22,7 +22,6 @@ from ..user_objects import each_part
 from .loop import Unrolled, can_roll, roll
 
 
-@answerable
 def scan(
     f: Callable[[Any, Any], tuple[Any, Any]],
     init: Any,
@@ -281,3 +280,6 @@ def mapped(f: Callable[..., Any], *trees: Any) -> Any:
             raise ShapeError("scan: a carry has other parts than the one before; return as many as it is given")
         return each_part(lambda *each: mapped(f, *each), *trees)
     return f(*trees)
+
+
+answering(globals())

@@ -4,6 +4,7 @@
 anyone's primitive the laws that the engine's own are held to.
 """
 
+from ..arguments import answering
 from .assertions import assert_gradients
 from .primitives import PrimitiveError, check_case, check_primitive
 from .sample_operands import RECIPES, Case, Source, elementwise, recipe_for
@@ -21,3 +22,6 @@ __all__ = [
     "recipe_for",
     "smallest",
 ]
+
+
+answering(globals())

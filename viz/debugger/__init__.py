@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.arguments import answerable
+from tinygrad_rnn.arguments import answering
 from tinygrad_rnn.bptt.recording import Trace, record
 from tinygrad_rnn.files import PathLike
 
@@ -16,7 +16,6 @@ from .session import Session
 Session.views = views
 
 
-@answerable
 def debug(target: Tensor | Trace | PathLike, gradient: Any = None, *, every: int = 1, anyway: bool = False) -> Session:
     """Record the walk back from a loss and return a `Session` to move through it.
 
@@ -40,3 +39,6 @@ def debug(target: Tensor | Trace | PathLike, gradient: Any = None, *, every: int
 
 
 __all__ = ["Session", "Trace", "debug", "record"]
+
+
+answering(globals())

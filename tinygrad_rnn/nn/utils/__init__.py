@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ... import primitives as P
-from ...arguments import answerable
+from ...arguments import answering
 from ...errors import ArgumentError, DTypeError, GraphError
 from ...settings import no_grad
 from ...tensors import Tensor, from_array
@@ -29,7 +29,6 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Tens
     return [(p, p.grad) for p in tensors if p.grad is not None]
 
 
-@answerable
 def clip_grad_norm_(
     parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> Tensor:
@@ -79,7 +78,6 @@ def _factor(max_norm: float, total: Any, unit: Any, at_least_one: Any) -> Any:
     return (max_norm / at_least_one) / (total * (unit / at_least_one) + 1e-6 / at_least_one)
 
 
-@answerable
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Limit every element of every gradient to [-clip_value, clip_value]. Changes the direction.
 
@@ -135,3 +133,5 @@ def _clip_traced(
 
 
 from . import rnn  # noqa: E402, F401
+
+answering(globals(), "rnn")

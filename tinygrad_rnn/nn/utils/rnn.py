@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...arguments import answerable
+from ...arguments import answering
 from ...errors import ArgumentError, ShapeError
 from ...functional import concat, full, stack
 from ...tensors import Tensor, as_tensor
 
 
-@answerable
 def pad_sequence(
     sequences: Sequence[Any], batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right"
 ) -> Tensor:
@@ -37,3 +36,6 @@ def pad_sequence(
         parts = [x, padding] if padding_side == "right" else [padding, x]
         filled.append(concat(parts) if len(padding) else x)
     return stack(filled, axis=0 if batch_first else 1)
+
+
+answering(globals())
