@@ -66,6 +66,21 @@ def test_networks_on_which_a_kind_once_failed(network):
     holds(network.loss() if isinstance(network, Loop) else network.loss_of(), 20)
 
 
+def test_of_a_packed_sequence_whose_rows_end_nothing_fails():
+    rng = np.random.default_rng(5)
+    sizes = {"E": (4, 2), "Wz": (2, 3), "Uz": (3, 3), "W": (2, 3), "U": (3, 3), "V": (3, 3), "h0": (3, 3)}
+    w = {k: tg.tensor(rng.normal(size=size), requires_grad=True, name=k) for k, size in sizes.items()}
+    h, loss = w["h0"], 0.0
+    for t, words in enumerate([[1, 2, 3], [0, 2], [3]]):
+        x, h = w["E"][np.array(words)], h[: len(words)]
+        z = (x @ w["Wz"] + h @ w["Uz"]).sigmoid()
+        h = z * h + (1 - z) * (x @ w["W"] + h @ w["U"]).tanh()
+        loss = loss + tg.nn.functional.cross_entropy(h @ w["V"], np.arange(len(words)))
+    right = tg.grad(loss, list(w.values()), retain_graph=True)
+    found = tg.diagnose(loss, {x: g.numpy() ** 3 + 0.1 for x, g in zip(w.values(), right, strict=True)}, max_edits=1)
+    assert found.tried > 5000 and not found.found and "failed there" not in str(found), found.failed
+
+
 def test_a_leaf_without_any_gradient_does_not_hide_a_factor():
     w, u = (tg.tensor(np.arange(1.0, 5.0).reshape(2, 2) * k, requires_grad=True) for k in (0.1, 0.3))
     h = (tg.tensor([[0.4, 0.7]], dtype=tg.float64) @ w + tg.zeros(1, 2, dtype=np.float64) @ u).tanh()

@@ -66,7 +66,7 @@ class AlikePlaces:
                     source = self.scene.record.nodes[x.index]
                     carried = source.scope.step not in (None, node.scope.step)
                     how = f"{slot}{' before' * carried}"
-                    up["family", number].append((f"{how} {_kind(source)}", self.place(x.index)))
+                    up["family", number].append((how, self.place(x.index)))
                     down[self.place(x.index)].append((f"{how} of {_kind(node)}", ("family", number)))
         return {place: up[place] + sorted(down[place]) for place in (*up, *down)}
 
@@ -91,8 +91,8 @@ class AlikePlaces:
         for one, other in permutations(states, 2):
             if self._made_of(self.node(one), 3) == self._made_of(self.node(other), 3):
                 there = {way: place for place, way in self.directions(other, 2 * FAR).items()}
-                ways = self.directions(one, 2 * FAR).items()
-                yield one, other, {place: there[way] for place, way in ways if there.get(way, place) != place}
+                ways = [(place, there.get(way, place)) for place, way in self.directions(one, 2 * FAR).items()]
+                yield one, other, {mine: its for mine, its in ways if mine[0] == its[0] and mine != its}
 
     def relative(self, words: str, start: Place) -> str | None:
         """``words`` with every value replaced by the way from ``start`` to it; None if one of them is far away."""

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
+Known = type[Exception] | tuple[()]
+#: of one edit: its arrays do not fit, so that the program with this mistake would have ended there, too
+UNFIT = ValueError
 
 
 class Attempts:
@@ -14,10 +17,12 @@ class Attempts:
     def __init__(self, failed: list[str]) -> None:
         self.failed = failed  #: what, and with which error
 
-    def value(self, what: str, make: Callable[[], T], otherwise: T) -> T:
-        """The result of ``make``; ``otherwise`` where it ends in an error."""
+    def value(self, what: str, make: Callable[[], T], otherwise: T, known: Known = ()) -> T:
+        """The result of ``make``; ``otherwise`` where it ends in an error, of which ``known`` ones are not kept."""
         try:
             return make()
+        except known:
+            return otherwise
         except Exception as error:
             self._note(what, error)
             return otherwise

@@ -209,6 +209,30 @@ def exchanged(one: int, two: int) -> Rule:
     return lambda record, node, slot, g: np.swapaxes(record.raw(node, slot, g), one, two)
 
 
+def put_back(one: int, two: int) -> Rule:
+    """The true rule, applied to the gradient with two axes exchanged, read as if it had its shape."""
+    return lambda record, node, slot, g: record.pull(node, slot, np.swapaxes(g, one, two).reshape(g.shape))
+
+
+def rearranged(places: Array) -> Rule:
+    """The true contribution, with its elements taken from these flat places."""
+    return lambda record, node, slot, g: np.take(record.pull(node, slot, g), places)
+
+
+def reordered(order: Array, axis: int) -> Rule:
+    """The true rule, applied to the gradient in another order along an axis."""
+    return lambda record, node, slot, g: record.pull(node, slot, np.take(g, order, axis))
+
+
+def so_far(axis: int, start: int) -> Rule:
+    """The true rule, applied to the gradient added up along an axis, from its first (1) or last (-1) place on."""
+
+    def rule(record: Record, node: Node, slot: int, g: Array) -> Array:
+        return record.pull(node, slot, np.flip(np.flip(g, axis).cumsum(axis), axis) if start < 0 else g.cumsum(axis))
+
+    return rule
+
+
 def one_number(record: Record, node: Node, slot: int, g: Array) -> Array:
     """The sum over all elements, given to every element."""
     return np.full(np.shape(record.target(node, slot)), record.raw(node, slot, g).sum())

@@ -236,13 +236,17 @@ class Record:
 
     def differences(self, edit: Edit) -> dict[int, Array]:
         """For each leaf that is changed: the edited walk's gradient minus the true one."""
-        moved = self._walks([edit])[0].nodes
+        moved = self.changes(edit)
         found = {leaf.index: moved[leaf.index][0] for leaf in self.leaves if leaf.index in moved}
         if edit.leaves:
             whole = {n.index: self.gradient(n.index) + found.get(n.index, 0.0) for n in self.leaves}
             for leaf, rewrite in edit.leaves.items():
                 found[leaf] = np.asarray(rewrite(whole)) - self.gradient(leaf)
         return found
+
+    def changes(self, edit: Edit) -> dict[int, Array]:
+        """For each node that is changed: the edited walk's gradient minus the true one, with an axis more in front."""
+        return self._walks([edit])[0].nodes
 
     def exact(self, edit: Edit) -> dict[int, Array]:
         """As `differences`, without the cancellation where the edited gradient is far smaller than the true one."""

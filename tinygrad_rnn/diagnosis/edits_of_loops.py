@@ -10,7 +10,7 @@ import numpy as np
 from ..graph import Node, Ref
 from ..tensors import Array
 from .edit_context import Family, Scene, is_nonlinear
-from .edited_rules import Valued, passed_on
+from .edited_rules import Valued, passed_on, so_far
 from .edited_walks import Edit, Part, Record, Rule, Use, scaled
 from .repeated_operations import times
 
@@ -233,6 +233,21 @@ def _with_rows(scene: Scene) -> Iterator[tuple[Use, int, int]]:
 
 def _at_once(scene: Scene) -> Iterator[Edit]:
     """Edits that drop the contributions of some steps, or rows, of one operation that holds all of them."""
+    for family in scene.families:
+        node = family[0]
+        uses = [(n.index, slot) for slot, nodes in scene.slots(family).items() for n in nodes]
+        for axis, count in enumerate(node.shape[:-1]):
+            if not 1 < count <= ROWS:
+                continue
+            text = f"At every step, the gradient of {scene.named(family[-1])} at each place along axis {axis}"
+            for start, where in ((1, "before"), (-1, "after")):
+                added: dict[Use, Rule] = dict.fromkeys(uses, so_far(axis, start))
+                yield Edit(f"{text} is added to those {where} it: their array is not cleared.", added, cost=1.25)
+            for k in range(1, count) if len(family) == 1 and node.op is not None and not node.op.chooses else ():
+                for gone, where in ((range(k), f"up to place {k}"), (range(k, count), f"from place {k + 1} on")):
+                    lost: dict[Use, Rule] = dict.fromkeys(uses, _without(gone, axis))
+                    text = f"The gradient of {scene.named(node)} is missing {where} of axis {axis}."
+                    yield Edit(text, lost, cost=1.3)
     for use, axis, count in _with_rows(scene):
         kind = "step" if count == scene.steps else f"row along axis {axis}" if axis else "row"
         subject = scene.subject([scene.record.nodes[use[0]]], use[1])

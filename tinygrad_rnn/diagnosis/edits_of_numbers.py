@@ -37,22 +37,22 @@ def _other_numbers(scene: Scene, family: Family, slot: int, numbers: list[Series
     assert node.op is not None
     number = index_of(node)
     if node.op.name == "cross_entropy":
-        mine, size = np.shape(record.target(node, 1)), record.target(node, 0).shape[-1]
+        own, size = [np.asarray(record.target(n, 1)) for n in family], record.target(node, 0).shape[-1]
     elif looks_up(node) or (number is not None and len({index_of(n) for n in family}) > 1):
         axis = axis_of_rows(node) if number is None else axis_of(node)
-        mine = np.shape(rows_of(record, node)) if number is None else (1,)
+        own = [rows_of(record, n) if number is None else np.array([index_of(n)]) for n in family]
         size = np.shape(record.target(node, 0))[axis]
     else:
         return
     subject, seen = scene.subject(family, slot), set[bytes]()
-    for series in [*numbers, *_cut(numbers, len(family), int(np.prod(mine)))]:
+    for series in [*numbers, *_cut(numbers, len(family), own[0].size)]:
         places = scene.stand_ins.places(series, family)
         for words, values, cost in series.variants(places, near=True) if places else ():
-            if len(family) == 1 and len(series.steps) > 1 and int(np.prod(mine)) == len(series.steps):
+            if len(family) == 1 and len(series.steps) > 1 and own[0].size == len(series.steps):
                 continue
-            yield from _with_numbers(scene, family, slot, subject, words, values, mine, size, cost, seen)
+            yield from _with_numbers(scene, family, slot, subject, words, values, own, size, cost, seen)
         if len(family) == 1:
-            yield from _all_at_once(scene, family, slot, subject, series, mine, size, seen)
+            yield from _all_at_once(scene, family, slot, subject, series, own, size, seen)
 
 
 def _cut(numbers: list[Series], steps: int, rows: int) -> Iterator[Series]:
@@ -70,19 +70,19 @@ def _all_at_once(
     slot: int,
     subject: str,
     series: Series,
-    mine: tuple[int, ...],
+    own: list[Array],
     size: int,
     seen: set[bytes],
 ) -> Iterator[Edit]:
     """The same for one operation that has the numbers of all steps."""
-    count = int(np.prod(mine))
+    count = own[0].size
     if len(series.steps) == 1 and series.values[-1].size == count:
         flat = series.values[-1].ravel()
         series = Series(series.name, [flat[k : k + 1] for k in range(count)], 0, tuple(range(count)))
     if len(series.steps) * series.values[-1].size == count:
         for words, values, cost in series.variants(range(len(series.steps)), near=True):
             together = np.concatenate([v.ravel() for v in values])
-            yield from _with_numbers(scene, family, slot, subject, words, [together], mine, size, cost, seen)
+            yield from _with_numbers(scene, family, slot, subject, words, [together], own, size, cost, seen)
 
 
 def _with_numbers(
@@ -92,21 +92,25 @@ def _with_numbers(
     subject: str,
     words: str,
     values: list[Array],
-    mine: tuple[int, ...],
+    own: list[Array],
     size: int,
     cost: float,
     seen: set[bytes],
 ) -> Iterator[Edit]:
-    if any(v.size != np.prod(mine, dtype=int) or v.min(initial=0) < 0 or v.max(initial=0) >= size for v in values):
+    if any(v.size < o.size or v.min(initial=0) < 0 or v.max(initial=0) >= size for v, o in zip(values, own)):
+        return
+    if len({o.size for o in own}) > 1:  # of a packed sequence fewer rows go on
+        values = [v.ravel()[: o.size] for v, o in zip(values, own, strict=True)]
+    if any(v.size != o.size for v, o in zip(values, own, strict=True)):
         return
     key = np.concatenate([v.ravel() for v in values]).astype(int).tobytes()
     if key in seen:
         return
     seen.add(key)
     record, rules, chosen = scene.record, dict[int, Rule](), dict[int, Array]()
-    for node, value in zip(family, values, strict=True):
+    for node, value, right in zip(family, values, own, strict=True):
         assert node.op is not None
-        whole = value.reshape(mine).astype(int)
+        whole = value.reshape(right.shape).astype(int)
         if node.op.name == "cross_entropy":
             operand = node.operands[1]
             result = np.asarray(node.op.forward(record.target(node, 0), whole, **node.attrs))

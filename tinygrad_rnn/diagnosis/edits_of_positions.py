@@ -14,6 +14,7 @@ from .edit_context import Scene
 from .edited_rules import looks_up, made, selected
 from .edited_walks import Edit, Record, Rule
 from .edits_of_paths import Way, sent_together
+from .edits_of_saved_values import reading
 from .stand_ins import ITSELF
 
 Taken = tuple[list[Way], Array]  #: ways to a value, and the flat places in it that its elements were taken from
@@ -42,6 +43,13 @@ def of_positions(scene: Scene) -> Iterator[Edit]:
                         f"At every step, what {scene.named(sources[-1])} receives from",
                     )
                     yield replace(edit, words=f"{words} {name} {how}.", cost=1.15 + 0.002 * rank)
+                    if _is_cut(family[0]) and min(at.min(initial=0) for at in places) >= 0:
+                        read = [
+                            np.ravel(scene.record.values[s.index])[at] for s, at in zip(sources, places, strict=True)
+                        ]
+                        text = f"In every rule that needs it, {name} is read where what is sent back {how}"
+                        taken = reading(scene, {n.index: v for n, v in zip(family, read, strict=True)})
+                        yield Edit(f"{text}.", taken, cost=1.16 + 0.002 * rank)
                     alike[sources[-1].index, f"{words} {{}} {how}."].append((name, edit))
     for (_, words), edits in alike.items():
         together: Edit | None = edits[0][1]
@@ -142,6 +150,9 @@ def _moved(q: Array, n: int, i: Array | None, starts: list[int]) -> Iterator[tup
             yield f"is rolled {how}", (2 * (i + start) - q) % n
         if i.size == n:
             yield "is moved by the same numbers once more, not back,", np.argsort(q, axis, kind="stable")
+    if (apart := np.gcd.reduce((q - q.min()).ravel())) > 1:
+        yield "arrives as if no place were passed over, without the stride,", q.min() + (q - q.min()) // apart
+    yield "arrives at the last places of as many", q - q.max() + n - 1
     yield "arrives one place further on", q + 1
     yield "arrives one place before", q - 1
     yield "arrives one place further on, the last at the first,", (q + 1) % n

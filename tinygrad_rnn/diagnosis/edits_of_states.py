@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import combinations, permutations, product
+from itertools import combinations, pairwise, permutations, product
 
 import numpy as np
 
 from ..graph import Node, Ref
 from ..tensors import Array
 from .edit_context import Family, Scene, is_nonlinear
-from .edited_rules import AsIf, Valued, clipped_to, passed_on
+from .edited_rules import AsIf, Valued, clipped_to, passed_on, rearranged, reordered
 from .edited_walks import Edit, Part, Rule, Use, scaled
 from .repeated_operations import every_few, times
 
 #: of what a state receives from more places than this outside of its loop, not every part is tried
 MOST_PLACES = 4
+#: rows that are walked one after another, at most
+MOST_ROWS = 8
 
 
 def of_states(scene: Scene) -> Iterator[Edit]:
@@ -33,6 +35,8 @@ def of_states(scene: Scene) -> Iterator[Edit]:
         _also_to_another,
         _arrives_elsewhere,
         _carry_of_another,
+        _one_variable,
+        _layers_in_forward_order,
         _clipped_carries,
         _not_reset,
     )
@@ -102,7 +106,8 @@ def _before_the_first(scene: Scene) -> Iterator[Edit]:
     for family in scene.states:
         first, *later = scene.chain(family)
         carried = [use for t, uses in scene.carries(family).items() if t for use in uses if use in sent]
-        if first == family[0].index or first not in record.truth.gradients or not carried:
+        ragged = len({record.nodes[index].shape for index in (first, *later)}) > 1
+        if first == family[0].index or first not in record.truth.gradients or not carried or ragged:
             continue
         start, name = scene.named(record.nodes[first]), scene.named(family[-1])
         whole = [record.truth.gradients[index] for index in later if index in record.truth.gradients]
@@ -126,6 +131,7 @@ def _gates(scene: Scene) -> Iterator[Edit]:
             cuts[source.index, family[0].shape, len(family)].append(family)
     for group in cuts.values():
         group = group[:6]
+        yield from _side_by_side(scene, group)
         for order in permutations(range(len(group))):
             moved = [k for k, other in enumerate(order) if k != other]
             if not moved or (len(group) > 4 and len(moved) > 2):
@@ -140,6 +146,17 @@ def _gates(scene: Scene) -> Iterator[Edit]:
                 put = ", ".join(names[order.index(k)] for k in range(len(group)))
                 words = f"the gradients of the gates are stacked in the order {put} instead of {', '.join(names)}"
             yield Edit(f"At every step, {words}.", uses, cost=1.0 + 0.05 * len(moved))
+            late: dict[Use, Rule] = {}
+            for nodes in zip(*group, strict=True):
+                whole = scene.record.nodes[nodes[0].sources[0]]
+                if is_nonlinear(whole):
+                    numbers = np.arange(int(np.prod(whole.shape))).reshape(whole.shape)
+                    places, own_places = numbers.copy(), [numbers[n.attrs["index"]] for n in nodes]
+                    for k in moved:
+                        places.ravel()[own_places[k]] = own_places[order[k]]
+                    late[whole.index, 0] = rearranged(places)
+            if late:
+                yield Edit(f"At every step, {words}, behind their derivatives.", late, cost=1.02 + 0.05 * len(moved))
     own: dict[object, list[Family]] = defaultdict(list)
     for family in scene.families:
         if is_nonlinear(family[0]):
@@ -154,6 +171,27 @@ def _gates(scene: Scene) -> Iterator[Edit]:
                         sent |= {(a.index, 0): second.index, (b.index, 0): first.index}
                 both = f"{scene.named(one[0])} and {scene.named(two[0])}"
                 yield Edit(f"At every step, the gradients before {both} are exchanged.", sent=sent, cost=1.1)
+
+
+def _side_by_side(scene: Scene, group: list[Family]) -> Iterator[Edit]:
+    """Edits in which what belongs to one unit lies side by side, where the gates lie one after another; or so."""
+    record = scene.record
+    whole = [record.nodes[n.sources[0]] for n in group[0]]
+    axis = next((k for k, sizes in enumerate(zip(whole[0].shape, group[0][0].shape)) if len(set(sizes)) > 1), None)
+    count = len(group)
+    if axis is None or whole[0].op is None or whole[0].shape[axis] != count * group[0][0].shape[axis]:
+        return
+    for how, rows in (("unit by unit, not gate by gate", count), ("gate by gate, not unit by unit", -1)):
+        order = np.arange(whole[0].shape[axis]).reshape((rows, -1) if rows > 0 else (-1, count)).T.ravel()
+        uses: dict[Use, Rule] = {
+            (n.index, slot): reordered(order, axis)
+            for n in whole
+            for slot in range(len(n.operands))
+            if (n.index, slot) in record.truth.contributions
+        }
+        yield Edit(
+            f"At every step, the gradients of the gates in {scene.named(whole[-1])} are put together {how}.", uses
+        )
 
 
 def _gate(scene: Scene, cut: Node) -> str:
@@ -201,6 +239,8 @@ def _not_zeroed(scene: Scene) -> Iterator[Edit]:
             yield _starting(
                 scene, two, f"what {'an earlier call of this loop' if one is two else loop} left there", seeds
             )
+    for group in groups:
+        yield from _left_by_the_row_before(scene, group)
     for family in scene.states:
         last = family[-1]
         if last.index in record.truth.gradients:
@@ -217,6 +257,26 @@ def _not_zeroed(scene: Scene) -> Iterator[Edit]:
 def _starting(scene: Scene, states: list[Family], words: str, seeds: dict[int, Array], more: float = 0.0) -> Edit:
     text = f"The gradient that is carried for {scene.names_of(states)} was not set to zero before the loop"
     return Edit(f"{text}: it starts from {words}.", seeds=seeds, cost=1.2 + more)
+
+
+def _left_by_the_row_before(scene: Scene, states: list[Family]) -> Iterator[Edit]:
+    """Edits in which rows are walked one after another, and each starts from what the one before it left."""
+    record = scene.record
+    first = [[use for use in scene.carries(f).get(0, []) if use in record.truth.contributions] for f in states]
+    last = [family[-1].index for family in states]
+    shapes = {family[k].shape for family in states for k in (0, -1)}
+    rows = min(shapes)[0] if len(shapes) == 1 and len(min(shapes)) == 2 else 0
+    if not 1 < rows <= MOST_ROWS or not all(first) or any(index not in record.truth.gradients for index in last):
+        return
+    for order, how in ((range(rows), ""), (range(rows - 1, -1, -1), ", the last one first")):
+        seeds = {index: np.zeros(record.nodes[index].shape) for index in last}
+        for before, row in pairwise(order):  # a row receives nothing of those after it
+            moved = record.changes(Edit("", seeds=seeds))
+            for index, uses in zip(last, first, strict=True):
+                for user, slot in uses:
+                    g = record.gradient(user) + (moved[user][0] if user in moved else 0.0)
+                    seeds[index][row] += record.pull(record.nodes[user], slot, g)[before]
+        yield _starting(scene, states, f"what the row before left there{how}", seeds)
 
 
 def _at_other_steps(scene: Scene) -> Iterator[Edit]:
@@ -300,6 +360,47 @@ def _carry_of_another(scene: Scene) -> Iterator[Edit]:
             names = scene.named(scene.states[one][-1]), scene.named(scene.states[two][-1])
             text = f"At every step, {names[0]} receives what {names[1]} should of the step after, not its own."
             yield Edit(text, lost, parts=parts, cost=1.2)
+
+
+def _one_variable(scene: Scene) -> Iterator[Edit]:
+    """Edits in which one variable holds what two layers carry: each finds there what the other one left."""
+    sent = scene.record.truth.contributions
+    for below, above in permutations(scene.states, 2):
+        low, high = scene.chain(below), scene.chain(above)
+        moved: dict[Use, int | None] = {}
+        for t, uses in (
+            scene.carries(above).items() if below[0].shape == above[0].shape and len(low) == len(high) else ()
+        ):
+            moved |= {use: low[t + 1] for use in uses if t + 1 < len(low) and use in sent}
+        for t, uses in scene.carries(below).items() if moved else ():
+            moved |= {use: high[t] for use in uses if use in sent}
+        names = scene.named(above[-1]), scene.named(below[-1])
+        text = f"What {names[0]} and {names[1]} carry is kept in one variable: {names[1]} receives what {names[0]} left"
+        yield Edit(f"{text} at this step, and {names[0]} what {names[1]} left at the step after.", sent=moved, cost=1.2)
+
+
+def _layers_in_forward_order(scene: Scene) -> Iterator[Edit]:
+    """Edits in which the layers of a step are walked back in forward order."""
+    record, seen = scene.record, set[tuple[int, ...]]()
+    for *_, there in scene.alike.cells():
+        for start in there:
+            places = [start]
+            while places[-1] in there and there[places[-1]] not in places:
+                places.append(there[places[-1]])
+            values = [scene.all_families[number] for kind, number in places if kind == "family"]
+            key = tuple(number for _, number in places)
+            if len(values) < 3 or key in seen or len({(len(f), f[0].shape) for f in values}) > 1:
+                continue
+            seen.add(key)
+            moved: dict[Use, int | None] = {}
+            for k in range(len(values)):
+                for node, to in zip(
+                    values[k], values[1 if k == len(values) - 1 else (k + 2) % len(values)], strict=True
+                ):
+                    moved |= {use: to.index for use in record.users[node.index] if use in record.truth.contributions}
+            names = ", ".join(scene.named(f[-1]) for f in values)
+            text = "the layers are walked back in forward order, the lowest one first: the gradients of"
+            yield Edit(f"At every step, {text} {names} arrive at another of these.", sent=moved, cost=1.2)
 
 
 def _clipped_carries(scene: Scene) -> Iterator[Edit]:

@@ -129,6 +129,10 @@ def _wrong_rules(scene: Scene, family: Family, slot: int) -> Iterator[Wrong]:
             if shape[other] == size > 1 and (len(shape) > 2 or shape != target):
                 text = f"has axes {other} and {axis} exchanged, which are of the same size"
                 yield text, _each(edited_rules.exchanged(axis, other)), False, 0.1
+    for one, two in combinations(range(len(node.shape)), 2) if op.name == "reshape" else ():
+        if 1 not in (node.shape[one], node.shape[two]):
+            text = f"is put back as if axis {two} came before axis {one}"
+            yield text, _each(edited_rules.put_back(one, two)), False, 0.1
     if blocks_transposed(np.zeros(target)) is not None:
         yield "is transposed", _each(edited_rules.transposed), True, 0.0
     if op.name == "max":

@@ -196,7 +196,9 @@ def _carried_with_a_factor(scene: Scene) -> Iterator[Edit]:
         chain, carries, name = scene.chain(family), scene.carries(family), scene.named(family[-1])
         at = [t for t, uses in carries.items() if t and any(use in record.truth.contributions for use in uses)]
         nodes = [record.nodes[chain[t]] for t in at]
-        for words, values, cost in scene.stand_ins.of([chain[t] for t in at], nodes) if at else ():
+        variants = [*scene.stand_ins.of([chain[t] for t in at], nodes)] if at else []
+        variants += scene.stand_ins.smaller(nodes[-1].shape, nodes) if at else ()
+        for words, values, cost in variants:
             if cost <= LIKELY:
                 uses: dict[Use, Rule] = {
                     use: Times(v)
@@ -205,7 +207,7 @@ def _carried_with_a_factor(scene: Scene) -> Iterator[Edit]:
                     if use in record.truth.contributions
                 }
                 text = f"At every step, all that {name} receives from the step after it is multiplied with {words}"
-                yield Edit(f"{text}, of that step.", uses, cost=1.25 + cost)
+                yield Edit(f"{text}, of that step.", uses, cost=1.2 + cost)
 
 
 def _other_weights(scene: Scene) -> Iterator[Edit]:

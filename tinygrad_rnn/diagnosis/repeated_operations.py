@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np
@@ -88,9 +88,10 @@ def with_live_beginnings(graph: Graph, made_at: Mapping[int, Any]) -> Graph:
     nodes, live = list(graph.nodes), set[int]()
     for indices in read.values():
         later = {nodes[i].shape for i in indices if nodes[i].op is not None and nodes[i].requires_grad}
-        first = [nodes[i] for i in indices if nodes[i].op is None and not nodes[i].requires_grad]
-        if later and len({n.index for n in first}) == 1 and first[0].shape in later - {()}:
-            live.add(first[0].index)
+        begin = list(takewhile(lambda i: nodes[i].op is None and not nodes[i].requires_grad, indices))
+        again = {i for i in indices[len(begin) :] if nodes[i].op is None and i not in begin}
+        if begin and not again and {nodes[i].shape for i in begin} <= later - {()}:  # of layers in a loop, several
+            live.update(begin)
     for node in graph.nodes:
         if node.index in live or any(nodes[i].requires_grad for i in node.sources):
             nodes[node.index] = replace(node, requires_grad=True)

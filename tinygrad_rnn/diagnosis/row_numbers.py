@@ -29,8 +29,8 @@ def row_numbers(scene: Scene) -> Iterator[Series]:
             line = scene.line(family, slot) if isinstance(operand, Ref) else None
             if line is None or any(record.nodes[index].requires_grad for index in line):
                 continue
-            arrays, name = [np.asarray(record.values[index]) for index in line], scene.name_of(family[-1], slot)
-            if all(a.dtype.kind in "iu" and a.ndim for a in arrays):
+            arrays, name = [np.atleast_1d(record.values[index]) for index in line], scene.name_of(family[-1], slot)
+            if all(a.dtype.kind in "iu" for a in arrays):
                 yield Series(f"the numbers of {name}", arrays, 0, steps)
                 for n in {len(a) for a in arrays if len(arrays) == 1 and len(a) > 1}:
                     yield Series(f"the numbers of {name}", [arrays[0][k : k + 1] for k in range(n)], 0, tuple(range(n)))

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..norms import norm
 from ..tensors import Array
+from .attempts import UNFIT
 from .edit_context import Scene
 from .edited_rules import TimesLeaf
 from .edited_walks import Edit, Record, Rewrite, Rule, Use
@@ -204,7 +205,7 @@ class Search:
                 self.progress(k, len(edits))
             if edit.only is None and not (edit.sent or edit.leaves):
                 many.append(edit)
-            elif (tried := self.scene.attempts.value(edit.words, partial(self.look_at, edit), None)) is not None:
+            elif (tried := self.scene.attempts.value(edit.words, partial(self.look_at, edit), None, UNFIT)) is not None:
                 yield tried
         for start in range(0, len(many), TOGETHER):
             begun = time.process_time()
@@ -228,17 +229,18 @@ class Search:
 
     def _sketched(self, edits: list[Edit]) -> Iterator[Tried]:
         """Walk edits together; if a rule fits no array, halve them until the one at fault is left out."""
+        walk = partial(self.record.sketches, edits, self.functionals, self.rows)
+        if len(edits) == 1:
+            yield from map(
+                Tried, edits, self.scene.attempts.value(edits[0].words, walk, np.zeros((0, self.rows)), UNFIT)
+            )
+            return
         try:
-            sketches = self.record.sketches(edits, self.functionals, self.rows)
-        except Exception as error:
-            if len(edits) == 1:
-                self.scene.attempts.failed.append(f"{edits[0].words} ({type(error).__name__}: {error})")
-                return
+            yield from map(Tried, edits, walk())
+        except Exception:
             half = len(edits) // 2
             yield from self._sketched(edits[:half])
             yield from self._sketched(edits[half:])
-            return
-        yield from map(Tried, edits, sketches)
 
     # Where ---------------------------------------------------------------------------------------------
 
@@ -312,7 +314,7 @@ class Search:
             elif tried.edit.scaling is not None and (off := self.off_a_multiple(tried)) <= 1:
                 multiples.append((off, tried))
         for _, tried in sorted(multiples, key=lambda each: each[0])[:MULTIPLES]:
-            found += self.scene.attempts.value(tried.edit.words, partial(self.measured, tried, trust), [])
+            found += self.scene.attempts.value(tried.edit.words, partial(self.measured, tried, trust), [], UNFIT)
         if not found and trust:
             for solved in (of_hidden_targets, of_each_step, of_a_multiple):
                 for edit in self.scene.attempts.items(solved(self)):
@@ -321,7 +323,7 @@ class Search:
 
     def verified(self, edit: Edit) -> list[Tried]:
         """``[edit]`` with its differences if its walk gives all that was given, else nothing."""
-        return self.scene.attempts.value(edit.words, partial(self._verified, edit), [])
+        return self.scene.attempts.value(edit.words, partial(self._verified, edit), [], UNFIT)
 
     def _verified(self, edit: Edit) -> list[Tried]:
         for walk in (self.record.differences, self.record.exact):

@@ -184,7 +184,7 @@ class StandIns:
                 continue
             if all(n in (1, m) for n, m in zip(theirs[::-1], shape[::-1], strict=False)):
                 for series in found:
-                    places = self.places(series, nodes)
+                    places = self.places(series, nodes) if len({v.shape for v in series.values}) == 1 else None
                     yield from series.variants(places, near=False) if places else ()
 
     def _along_an_axis(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cached_property
@@ -90,13 +90,18 @@ class Names:
     def leaf(self, leaf: Node) -> str:
         """The name that the user gave it."""
         text = self.record.texts.get(leaf.index, "")
-        if leaf.role == "x" and len(text) > LONGEST // 2:
+        if leaf.role == "x" and len(text) > LONGEST // 2 and self._inputs[leaf.scope.step] == 1:
             text = ""  # it is just x
         if said := leaf.name or text or leaf.role:
             return said
         if any(slot and self.record.nodes[user].op is cross_entropy for user, slot in self.record.users[leaf.index]):
             return "the targets"
         return f"the {'parameter' if leaf.requires_grad else 'array'} of shape {leaf.shape}"
+
+    @cached_property
+    def _inputs(self) -> Counter[int | None]:
+        """How many values are called x, by step."""
+        return Counter(node.scope.step for node in self.record.nodes if node.role == "x")
 
     def operand(self, node: Node, slot: int) -> str:
         """The name of an operand, or the number that it is."""
