@@ -100,7 +100,7 @@ class Names:
 
     @cached_property
     def _inputs(self) -> Counter[int | None]:
-        """How many values are called x, by step."""
+        """The number of values that are called x, by step."""
         return Counter(node.scope.step for node in self.record.nodes if node.role == "x")
 
     def operand(self, node: Node, slot: int) -> str:
