@@ -173,18 +173,36 @@ LAYERS = {
     "nonlinearity": (lambda: nn.RNN(3, 2, nonlinearity="sin"), tg.ArgumentError, ["tanh", "'sin'"]),
     "cross_entropy shape": (
         lambda: F.cross_entropy(t(4, 3, name="logits"), [0, 1]),
-        tg.ShapeError, ["logits (4, 3)", "want targets of shape (4,)", "(2,)"],
+        tg.ShapeError, ["logits (4, 3)", "wants targets of shape (4,)", "(2,)"],
     ),
     "cross_entropy over time": (
         lambda: F.cross_entropy(t(2, 3, 4), [[0, 1, 2]]),
-        tg.ShapeError, ["want targets of shape (2, 4)", "(1, 3)"],
+        tg.ShapeError, ["wants targets of shape (2, 4)", "(1, 3)"],
     ),
+    "cross_entropy classes last": (
+        lambda: F.cross_entropy(t(2, 5, 4), [[0] * 5] * 2),
+        tg.ShapeError, ["wants targets of shape (2, 4)", "classes are dimension 1", ".permute(0, 2, 1)"],
+    ),
+    "nll_loss time first": (
+        lambda: F.nll_loss(t(5, 2, 4), [[0] * 5] * 2),
+        tg.ShapeError, ["the batch is dimension 0", ".permute(1, 2, 0)"],
+    ),
+    "cross_entropy flat targets": (
+        lambda: F.cross_entropy(t(2, 5, 4), [0] * 10), tg.ShapeError, [".reshape(-1, 4)", "(10,)"],
+    ),
+    "a list of values": (
+        lambda: tg.tensor([[t(2).sum(), 2.0]]), tg.GraphError, ["sum ()", "gradient would be lost", "tg.stack"],
+    ),
+    "a value everywhere": (lambda: tg.full((2, 2), t(2).sum()), tg.GraphError, ["gradient would be lost", "expand"]),
+    "a gradient of another shape": (lambda: setattr(t(2), "grad", t(3)), tg.ArgumentError, ["(2,)", "(3,)"]),
+    "a format of one number": (lambda: format(t(2), ".2f"), tg.ShapeError, ["'.2f'", "(2,)"]),
+    "an item that is not there": (lambda: tg.data.TensorDataset(t(2))[2], tg.OutOfRangeError, ["item 2 of 2"]),
     "cross_entropy target": (
         lambda: F.cross_entropy(t(2, 3), [0, 3]),
         tg.OutOfRangeError, ["target 3", "position (1,)", "3 classes"],
     ),
     "cross_entropy floats": (lambda: F.cross_entropy(t(2, 3), [0.0, 1.0]), tg.DTypeError, ["class indices", "float32"]),
-    "cross_entropy scalar": (lambda: F.cross_entropy(t(), 0), tg.ShapeError, ["logits ()"]),
+    "cross_entropy scalar": (lambda: F.cross_entropy(t(), 0), tg.ShapeError, ["a tensor ()"]),
     "cross_entropy reduction": (
         lambda: F.cross_entropy(t(2, 3), [0, 1], reduction="max"),
         tg.ArgumentError, ["reduction", "'max'"],

@@ -6,6 +6,7 @@ import inspect
 import io
 import os
 import pkgutil
+import re
 import sys
 import warnings
 from itertools import cycle, islice
@@ -38,10 +39,13 @@ PUBLIC = [
 
 
 @pytest.mark.parametrize("name", [*(m.__name__ for m in surface.MODULES.values()), *PUBLIC])
-def test_dir_shows_what_is_public_and_nothing_else(name):
+def test_dir_shows_what_is_public_and_nothing_else(name, monkeypatch):
+    monkeypatch.setattr(os, "environ", os.environ.copy())  # frameworks write there, and draw, when they are imported
+    numbers = np.random.get_state()
     module = importlib.import_module(name if name.startswith("tinygrad_rnn") else f"tinygrad_rnn.{name}")
     assert dir(module) == sorted(module.__all__)
     assert all(hasattr(module, name) for name in module.__all__)
+    np.random.set_state(numbers)
     assert "annotations" not in module.__all__ and "np" not in module.__all__
 
 
@@ -296,8 +300,13 @@ def callables():
         if callable(thing) and not inspect.ismodule(thing) and not is_error:
             yield name, thing
     yield from ((f"tg.TABLE[{name!r}]", op) for name, op in tg.TABLE.items())
+    yield from ((name, thing) for name, thing in held() if callable(thing))
+    yield from methods_held()
+
+
+def methods_held():
+    """(name, method) for the public methods of what users hold."""
     for name, thing in held():
-        yield from ([(name, thing)] if callable(thing) else [])
         for method in sorted(set(dir(type(thing))) - set(dir(tuple) if isinstance(thing, tuple) else ())):
             if not method.startswith("_") and callable(getattr(type(thing), method)) and method not in PARTS:
                 yield f"{name}.{method}", getattr(thing, method)
@@ -335,6 +344,47 @@ def test_a_call_that_fits_no_signature_is_one_line_with_the_users_line():
             else:
                 raw.append(f"{call}: accepted: {made!r:.80}")
     assert not raw and seen > 1300, f"{len(raw)} of {seen}: " + "\n".join(raw)
+
+
+#: annotations, of which each says that no plain `object` will do, nor (``NO_TEXT``) a text
+NO_OBJECT = re.compile(r"(str|int|float|bool|Tensor|Reduction|Approximate|(list|dict|Callable|tuple)\[.*\])( \| None)?")
+NO_TEXT = re.compile(r"(int|float|bool|Tensor|(list|dict|Callable|tuple)\[.*\])( \| None)?")
+
+
+def test_what_is_no_instance_of_an_arguments_annotation_is_refused_in_one_line():
+    raw, seen = [], 0
+    for name, thing in [*TRIED_NAMES, *held(), *methods_held()]:
+        if not callable(thing) or name in ("compiled", "compiled.trace", "layer", "layer.begins_anew"):
+            continue
+        receiver = next((make for kind, make in RECEIVERS.items() if name.startswith(kind)), None)
+        receiver = None if inspect.ismethod(thing) else receiver
+        parameters = list(inspect.signature(thing).parameters.values())[receiver is not None :]
+        for p in parameters:
+            for pattern, wrong in ((NO_OBJECT, object()), (NO_TEXT, "text")):
+                if p.name in ("path", "picture") or not pattern.fullmatch(str(p.annotation)):
+                    continue
+                others = {q.name: good() for q in parameters if q.default is q.empty and q.kind is q.KEYWORD_ONLY}
+                needed = [q for q in parameters if q.default is q.empty and q.kind is q.POSITIONAL_OR_KEYWORD]
+                args = [wrong if q is p else fitting(q) for q in needed]
+                others |= {} if p in needed else {p.name: wrong}
+                seen += 1
+                try:
+                    with np.errstate(all="ignore"):
+                        thing(*([receiver()] if receiver else []), *args, **others)
+                except tg.TinygradError as error:
+                    if "\n" in str(error):
+                        raw.append(f"{name}: not one line: {error}")
+                except Exception as error:
+                    raw.append(f"{name}({p.name}={wrong!r:.20}): {type(error).__name__}: {error!s:.80}")
+                else:
+                    raw.append(f"{name}({p.name}={wrong!r:.20}): accepted")
+    assert not raw and seen > 500, f"{len(raw)} of {seen}: " + "\n".join(raw)
+
+
+def fitting(p):
+    """An argument of a parameter's annotation, as good as a guess makes it."""
+    kinds = {"int": 2, "bool": True, "str": "text", "list": [], "dict": {}, "Callable": same, "float": 0.5}
+    return kinds[str(p.annotation)] if str(p.annotation) in kinds else good()
 
 
 def same(x):

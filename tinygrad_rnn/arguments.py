@@ -10,11 +10,12 @@ from difflib import get_close_matches
 from functools import wraps
 from inspect import CO_VARARGS, CO_VARKEYWORDS, Parameter, Signature, signature
 from types import FrameType, FunctionType, MappingProxyType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar, get_args, get_origin
 
 import numpy as np
 
 from .errors import ArgumentError, DTypeError, KeywordError, TinygradError
+from .recorded_value import Recorded
 from .source_line import installed, is_ours
 
 Arguments = ParamSpec("Arguments")
@@ -70,8 +71,9 @@ def answerable(function: Callable[Arguments, Result], name: str = "") -> Callabl
     name = name or re.sub(r"\.__\w+__$", "", function.__qualname__)
     parameters = signature(function).parameters
     synonyms = _synonyms([*parameters])
-    switches = _annotated(parameters.values(), {"bool": switch})
-    others = _annotated(parameters.values(), {"str": text, "int": integer})
+    names = getattr(function, "__globals__", {})
+    switches = _annotated(parameters.values(), {"bool": switch}, names)
+    others = _annotated(parameters.values(), _KINDS, names)
 
     @wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
@@ -176,19 +178,48 @@ def _nothing_to_set(kind: Any) -> Callable[..., None]:
     return __init__
 
 
-def _annotated(parameters: Iterable[Parameter], checks: Mapping[str, Check]) -> list[tuple[int, str, Check]]:
+def _annotated(
+    parameters: Iterable[Parameter], checks: Mapping[str, Check], names: Mapping[str, Any]
+) -> list[tuple[int, str, Check]]:
     """(position, name, check) of the parameters annotated with a kind in ``checks``, or as that or None.
 
+    ``names`` are the function's globals, where an annotation may be the name of a ``Literal``, a choice of texts.
     Of an argument with two names either may be None, which says nothing.
     Those that are given by name only have a position that no call reaches.
     """
     found = []
     for position, p in enumerate(parameters):
-        kind, _, optional = str(getattr(p.annotation, "__forward_arg__", p.annotation)).partition(" | ")
+        words = str(getattr(p.annotation, "__forward_arg__", p.annotation))
+        kind, _, optional = re.sub(r"^(Callable|list|dict)\[.*\](?= \| None$|$)", r"\1", words).partition(" | ")
+        if get_origin(names.get(kind)) is Literal and "str" in checks:
+            found.append((position if p.kind is p.POSITIONAL_OR_KEYWORD else sys.maxsize, p.name, _one_of(names[kind])))
         if kind in checks and optional in ("", "None"):
             check = _or_none(checks[kind]) if optional or p.name in _WORDS else checks[kind]
             found.append((position if p.kind is p.POSITIONAL_OR_KEYWORD else sys.maxsize, p.name, check))
     return found
+
+
+def _an(kind: type, words: str) -> Check:
+    """The check of a parameter that wants an instance."""
+
+    def check(value: Any, what: str) -> Any:
+        if not isinstance(value, kind):
+            raise ArgumentError(f"{what} is {words}, not {_shown(value)}")
+        return value
+
+    return check
+
+
+def _one_of(choice: Any) -> Check:
+    """The check of a parameter that is one of a ``Literal``'s texts."""
+    *others, last = map(repr, get_args(choice))
+
+    def check(value: Any, what: str) -> Any:
+        if not isinstance(value, str) or value not in get_args(choice):
+            raise ArgumentError(f"{what} is {', '.join(others)} or {last}, not {_shown(value)}")
+        return value
+
+    return check
 
 
 def _or_none(check: Check) -> Check:
@@ -326,3 +357,28 @@ def as_dtype(value: Any, what: str, *, floats: bool = False) -> np.dtype[Any]:
         held = "float32 or float64" if floats else "a tensor holds float32, float64, integers or booleans"
         raise DTypeError(f"{what}: {held}, not {found}")
     return found
+
+
+def _one_number(value: Any, what: str) -> Any:
+    """``value``, if it is a number, or a tensor or an array of one."""
+    return value if getattr(value, "shape", None) == () and value.dtype.kind in "biuf" else number(value, what)
+
+
+def _texts(value: Any, what: str) -> Any:
+    """``value``, if it is a tuple of texts."""
+    if not isinstance(value, tuple) or not all(isinstance(each, str) for each in value):
+        raise ArgumentError(f"{what} is a tuple of texts, not {_shown(value)}")
+    return value
+
+
+#: what parameters are checked for, by their annotation
+_KINDS: dict[str, Check] = {
+    "str": text,
+    "int": integer,
+    "float": _one_number,
+    "tuple[str, ...]": _texts,
+    "list": _an(list, "a list"),
+    "dict": _an(dict, "a dict"),
+    "Callable": _an(Callable, "a function"),  # type: ignore[arg-type]
+    "Tensor": _an(Recorded, "a tensor"),
+}

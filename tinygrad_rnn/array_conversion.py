@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .arguments import answerable, as_dtype
-from .errors import ArgumentError, DTypeError, ShapeError, TinygradError
+from .errors import ArgumentError, DTypeError, GraphError, ShapeError, TinygradError
 from .max_min_pair import Extreme, meant
 from .operation_errors import short
 from .output_and_state import Returned
 from .recorded_value import is_tensor
 from .settings import get_default_dtype
+from .thread_state import current
 
 Array = npt.NDArray[Any]
 
@@ -84,6 +85,7 @@ def as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
         except (LookupError, RuntimeError, TypeError) as error:  # its own answer to NumPy, which asks what it is
             kind = type(data).__name__
             raise DTypeError(f"{kind} is no number and no array of numbers: it raises {error!r}") from None
+        refuse_lost_gradients(data)
     if np.ma.is_masked(data):
         raise DTypeError("a masked array has places without a number; say what stands there: x.filled(0.0)")
     if array.dtype.kind in "OSU":
@@ -98,6 +100,17 @@ def as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
         raise DTypeError(f"a tensor holds float32, float64, integers or booleans, not {wanted}; convert with astype")
     wanted = np.dtype(wanted.type)  # native byte order, and the one object the engine compares with
     return array if array.dtype is wanted else array.astype(wanted)
+
+
+def refuse_lost_gradients(data: Any) -> None:
+    """Raise a `GraphError` if the numbers of a list are tensors that require gradients: a copy is no node of theirs."""
+    if isinstance(data, (list, tuple)) and current.recording:
+        for x in data:
+            if is_tensor(x) and x.requires_grad:
+                cure = "put values together with tg.stack or tg.cat, repeat one with expand, or write .detach()"
+                raise GraphError(f"{x._described()} is copied as a number, where its gradient would be lost; {cure}")
+            if isinstance(x, (list, tuple)):
+                refuse_lost_gradients(x)
 
 
 def _holds_arrays(data: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import answering, integer
-from .errors import ArgumentError, DTypeError, MissingMethodError, ShapeError
+from .errors import ArgumentError, DTypeError, MissingMethodError, OutOfRangeError, ShapeError
 from .random import generator
 from .tensors import Tensor, from_array, tensor
 from .user_objects import entries_of, is_of, of_parts
@@ -51,6 +51,8 @@ class TensorDataset(Dataset):
         return len(self.tensors[0])
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
+        if isinstance(index, int) and not -len(self) <= index < len(self):
+            raise OutOfRangeError(f"TensorDataset: item {index} of {len(self)}")
         rows = (x[index] for x in self.tensors)
         return tuple(
             from_array(np.asarray(row)) if given else row for row, given in zip(rows, self._given, strict=True)
@@ -86,8 +88,7 @@ class DataLoader:
         pin_memory: bool = False,
         drop_last: bool = False,
     ) -> None:
-        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-            raise DTypeError(f"DataLoader: a dataset has a length and items, which {type(dataset).__name__} has not")
+        _refuse_other(dataset, "DataLoader")
         self.batch_size = integer(batch_size, "DataLoader: batch_size")
         self.shuffle, self.drop_last = shuffle, drop_last
         if self.batch_size < 1:
@@ -96,6 +97,9 @@ class DataLoader:
             raise ArgumentError("DataLoader: a batch_sampler says which items go together; leave out the rest")
         if sampler is not None and shuffle:
             raise ArgumentError("DataLoader: a sampler says the order; leave out shuffle")
+        for given, what in ((sampler, "sampler"), (batch_sampler, "batch_sampler")):
+            if given is not None and not isinstance(given, Iterable):
+                raise DTypeError(f"DataLoader: a {what} gives numbers of items, one after the other, not {given!r:.40}")
         if num_workers or pin_memory:
             raise ArgumentError("DataLoader: batches are made in this process; leave out num_workers and pin_memory")
         self.dataset, self.sampler, self.batch_sampler = dataset, sampler, batch_sampler
@@ -169,6 +173,7 @@ class Subset(Dataset):
     """Some items of a dataset, by number."""
 
     def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+        _refuse_other(dataset, "Subset")
         self.dataset, self.indices = dataset, list(indices)
 
     def __len__(self) -> int:
@@ -178,7 +183,12 @@ class Subset(Dataset):
         return self.dataset[self.indices[index]]
 
 
-def default_collate(batch: list[Any]) -> Any:
+def _refuse_other(dataset: Any, name: str) -> None:
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        raise DTypeError(f"{name}: a dataset has a length and items, which {type(dataset).__name__} has not")
+
+
+def default_collate(batch: Sequence[Any]) -> Any:
     """A list of items as one batch: tensors, arrays and numbers side by side, tuples and dicts part by part.
 
     >>> import tinygrad_rnn as tg

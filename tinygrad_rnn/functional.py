@@ -15,7 +15,7 @@ import numpy as np
 from . import numpy_protocol
 from . import primitives as P
 from .arguments import answering, as_dtype, integer
-from .array_conversion import asked_dtype
+from .array_conversion import asked_dtype, refuse_lost_gradients
 from .errors import ArgumentError, DTypeError, KeywordError, ShapeError
 from .random import generator
 from .settings import get_default_dtype
@@ -249,6 +249,7 @@ def full(
     >>> tg.full((2, 2), 7.0).tolist()
     [[7.0, 7.0], [7.0, 7.0]]
     """
+    refuse_lost_gradients([fill_value])
     values = np.full(_shape(tuple(size) if isinstance(size, Sequence) else (size,)), fill_value)
     default = values.dtype if values.dtype.kind in "iub" else None
     return _new("full", values, dtype, device, requires_grad, default)
@@ -295,6 +296,7 @@ def full_like(
     [0.5, 0.5, 0.5]
     """
     x = as_tensor(x)
+    refuse_lost_gradients([fill_value])
     return _new("full_like", np.full(x.shape, fill_value), dtype, device, requires_grad, x.dtype)
 
 

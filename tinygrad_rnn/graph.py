@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar, cast
 import numpy as np
 
 from .arguments import answering, integer
-from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
+from .errors import ArgumentError, DataError, DTypeError, GraphError, OutOfRangeError, ShapeError
 from .files import PathLike, read_text, write_atomically
 from .graph_file import bounded, document, node_as_data, node_from_data
 from .operation_errors import explained, short
@@ -45,7 +45,8 @@ class Ref:
     index: int
 
     def __post_init__(self) -> None:
-        integer(self.index, "Ref: index")
+        if integer(self.index, "Ref: index") < 0:
+            raise OutOfRangeError(f"Ref: index is a position in a graph, 0 or more, not {self.index}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # by identity: attributes and values cannot be hashed

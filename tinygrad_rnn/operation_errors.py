@@ -13,7 +13,7 @@ from .source_line import user_site
 
 def short(text: str, limit: int = 60) -> str:
     """One printable line of at most ``limit`` characters."""
-    line = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: limit + 1])
+    line = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text)[: limit + 1])
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

@@ -104,7 +104,7 @@ class Optimizer:
         judged: dict[str, Any] = {}
         for name, value in settings.items():
             value = tuple(value) if isinstance(value, list) else value  # JSON has no tuples
-            values = value if isinstance(value, tuple) else (value,)
+            values = value if name == "betas" and isinstance(value, tuple) else (value,)
             if name in _FLAGS:
                 if value not in (False, True):
                     raise DTypeError(f"{type(self).__name__}: {name} must be True or False, not {value!r:.40}")

@@ -296,7 +296,9 @@ class Tensor(_WithIdentity):
         return repr(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item() if spec and self._array.size == 1 else str(self), spec)
+        if spec and self._array.size != 1:
+            raise ShapeError(f"{spec!r} is the format of one number, but {self._described()} has {self._array.size}")
+        return format(self.item() if spec else str(self), spec)
 
     def _described(self) -> str:
         """Name and shape, for a message."""
@@ -319,6 +321,9 @@ class Tensor(_WithIdentity):
     def grad(self, value: Tensor | None) -> None:
         if current.tracer is not None:
             current.tracer.gradient(self, asked=False)
+        if value is not None and (not isinstance(value, Tensor) or value.shape != self.shape):
+            given = value._described() if isinstance(value, Tensor) else short(repr(value))
+            raise ArgumentError(f"the gradient of {self._described()} is a tensor of its shape, or None, not {given}")
         self._grad = value
 
     def _gradient(self) -> Tensor | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,6 +24,11 @@ from ..thread_state import current
 from .activations import elu as elu
 from .activations import hard_sigmoid as hard_sigmoid
 from .activations import softsign as softsign
+
+#: what a loss makes of its elements
+Reduction = Literal["mean", "sum", "none"]
+#: how `gelu` computes the normal distribution's integral
+Approximate = Literal["none", "tanh"]
 
 
 def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -153,12 +158,10 @@ def _scaled(x: Tensor, weight: Any, bias: Any) -> Tensor:
     return scaled if bias is None else scaled + bias
 
 
-def gelu(x: Any, approximate: str = "none") -> Tensor:
+def gelu(x: Any, approximate: Approximate = "none") -> Tensor:
     """``x * Phi(x)``, with the normal distribution's Phi; ``approximate="tanh"`` is the usual closed form of it.
 
     D. Hendrycks, K. Gimpel (2016), arXiv:1606.08415, section 2.
-
-    Raises `ArgumentError` for another ``approximate``.
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.functional.gelu(tg.tensor([0.0, 30.0])).tolist()
@@ -167,8 +170,6 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
     x = as_tensor(x)
     if approximate == "tanh":
         return 0.5 * x * (1 + (math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)).tanh())
-    if approximate != "none":
-        raise ArgumentError(f'gelu: approximate is "none" or "tanh", not {approximate!r}')
     return 0.5 * x * x._record(P.erfc, (x * -math.sqrt(0.5),), {})  # 1 + erf has no digits left below -5.5
 
 
@@ -243,7 +244,7 @@ def cross_entropy(
     logits: Any,
     target: Any,
     ignore_index: int = -100,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     *,
     weight: Any = None,
     label_smoothing: float = 0.0,
@@ -263,11 +264,11 @@ def cross_entropy(
     tensor(1.3862944, op=div)
     """
     logits, target, ignore_index = as_tensor(logits), as_tensor(target), integer(ignore_index, "ignore_index")
-    _not_swapped("cross_entropy", logits, target)
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(f"cross_entropy: label_smoothing is from 0 to 1, not {label_smoothing!r}")
     if target.dtype.kind == "f" and target.shape == logits.shape and logits.ndim:
         return _of_probabilities(logits, target, reduction, weight, label_smoothing)
+    _fit("cross_entropy", logits, target)
     if logits.ndim > 2:
         logits = logits.permute([0, *range(2, logits.ndim), 1])
     losses = logits._record(P.cross_entropy, (logits, target), {"ignore_index": ignore_index})
@@ -291,7 +292,9 @@ def cross_entropy(
     return losses.sum() / as_tensor(own).sum() if reduction == "mean" else _reduced(losses, reduction)
 
 
-def _of_probabilities(logits: Tensor, target: Tensor, reduction: str, weight: Any, label_smoothing: float) -> Tensor:
+def _of_probabilities(
+    logits: Tensor, target: Tensor, reduction: Reduction, weight: Any, label_smoothing: float
+) -> Tensor:
     """`cross_entropy` against a probability of each class."""
     if logits.ndim > 2:
         order = [0, *range(2, logits.ndim), 1]
@@ -318,7 +321,7 @@ def _of_the_targets(importance: Tensor, target: Tensor, keep: Tensor) -> Tensor:
 
 
 def nll_loss(
-    log_probabilities: Any, target: Any, ignore_index: int = -100, reduction: str = "mean", *, weight: Any = None
+    log_probabilities: Any, target: Any, ignore_index: int = -100, reduction: Reduction = "mean", *, weight: Any = None
 ) -> Tensor:
     """``-log_probabilities[target]``, for inputs (C,), (N, C) or (N, C, d1, ...) that are already log-softmaxed.
 
@@ -332,11 +335,9 @@ def nll_loss(
     0.5
     """
     x, target, ignore_index = as_tensor(log_probabilities), as_tensor(target), integer(ignore_index, "ignore_index")
-    _not_swapped("nll_loss", x, target)
+    _fit("nll_loss", x, target)
     if x.ndim > 2:
         x = x.permute([0, *range(2, x.ndim), 1])
-    if not x.ndim or target.shape != x.shape[:-1]:
-        raise ShapeError(f"nll_loss: {x.shape} wants one class index per row, {x.shape[:-1]}, but got {target.shape}")
     keep = target != ignore_index
     chosen = P.one_hot(P.where(keep, target, 0), num_classes=x.shape[-1], dtype=x.dtype, strict=True)
     losses, own = P.where(keep, -(P.where(chosen > 0, x, 0)).sum(-1), 0), keep
@@ -348,6 +349,24 @@ def nll_loss(
     return _reduced(losses, reduction)
 
 
+def _fit(name: str, scores: Tensor, target: Tensor) -> None:
+    """Refuse targets other than one class index for each row of scores, (C,), (N, C) or (N, C, d1, ...)."""
+    _not_swapped(name, scores, target)
+    shape, got = scores.shape, target.shape
+    wanted = (*shape[:1], *shape[2:]) if len(shape) > 1 else ()
+    if shape and got == wanted:
+        return
+    last, cure = len(shape) - 1, ""
+    if last > 1 and got == shape[:-1]:
+        cure = f"; classes are dimension 1: move them there with .permute{(0, last, *range(1, last))}"
+    elif last == 2 and got == (shape[1], shape[0]):
+        cure = "; the batch is dimension 0 and classes are dimension 1: move them there with .permute(1, 2, 0)"
+    elif shape and (got == (math.prod(shape[:-1]),) or (last == 1 and math.prod(got) == shape[0])):
+        cure = f"; give .reshape(-1, {shape[-1]}) with targets as .reshape(-1)"
+    words = f"{scores._described()} wants targets of shape {wanted}, one class index per row, but got {got}{cure}"
+    raise ShapeError(f"{name}: {words}")
+
+
 def _not_swapped(name: str, scores: Tensor, target: Tensor) -> None:
     """Refuse classes where scores belong."""
     if scores.dtype.kind in "iu" and target.dtype.kind == "f":
@@ -357,7 +376,7 @@ def _not_swapped(name: str, scores: Tensor, target: Tensor) -> None:
         )
 
 
-def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
+def mse_loss(x: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
     """Squared differences, elementwise: averaged, summed or left alone.
 
     ``target`` has the shape of ``x``; ``reduction`` is "mean", "sum" or "none".
@@ -370,7 +389,7 @@ def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
     return _reduced((x - target).square(), reduction)
 
 
-def l1_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
+def l1_loss(x: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
     """Absolute differences, elementwise: averaged, summed or left alone.
 
     ``target`` has the shape of ``x``; ``reduction`` is "mean", "sum" or "none".
@@ -383,7 +402,7 @@ def l1_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
     return _reduced((x - target).abs(), reduction)
 
 
-def huber_loss(x: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+def huber_loss(x: Any, target: Any, reduction: Reduction = "mean", delta: float = 1.0) -> Tensor:
     """``d^2 / 2`` where the difference ``|d|`` is at most ``delta``, ``delta * (|d| - delta / 2)`` beyond.
 
     P. J. Huber (1964), Annals of Mathematical Statistics 35(1), 73-101.
@@ -403,7 +422,7 @@ def huber_loss(x: Any, target: Any, reduction: str = "mean", delta: float = 1.0)
     return _reduced(near * (distance - 0.5 * near), reduction)
 
 
-def smooth_l1_loss(x: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+def smooth_l1_loss(x: Any, target: Any, reduction: Reduction = "mean", beta: float = 1.0) -> Tensor:
     """`huber_loss` divided by ``beta``: ``d^2 / (2 beta)`` up to a difference of ``beta``, ``|d| - beta / 2`` beyond.
 
     R. Girshick (2015), Fast R-CNN, arXiv:1504.08083, equation 3; ``beta=0`` is `l1_loss`.
@@ -420,7 +439,7 @@ def smooth_l1_loss(x: Any, target: Any, reduction: str = "mean", beta: float = 1
     return huber_loss(x, target, reduction, beta) / beta if beta else l1_loss(x, target, reduction)
 
 
-def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
+def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: Reduction = "mean") -> Tensor:
     """``-target log x - (1 - target) log(1 - x)`` of probabilities ``x``, elementwise, each logarithm at least -100.
 
     Of scores `binary_cross_entropy_with_logits` keeps its digits, and a gradient where a probability rounds to 0 or 1.
@@ -444,7 +463,7 @@ def _bounded_log(x: Tensor) -> Tensor:
 
 
 def binary_cross_entropy_with_logits(
-    x: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
+    x: Any, target: Any, weight: Any = None, reduction: Reduction = "mean", pos_weight: Any = None
 ) -> Tensor:
     """``-target log s - (1 - target) log(1 - s)`` of ``s = sigmoid(x)``, elementwise, without computing ``s``.
 
@@ -470,12 +489,8 @@ def _alike(name: str, x: Any, target: Any) -> tuple[Tensor, Tensor]:
     return x, target
 
 
-def _reduced(losses: Tensor, reduction: str) -> Tensor:
-    if reduction == "none":
-        return losses
-    if reduction not in ("mean", "sum"):
-        raise ArgumentError(f'reduction is "mean", "sum" or "none", not {reduction!r}')
-    return losses.mean() if reduction == "mean" else losses.sum()
+def _reduced(losses: Tensor, reduction: Reduction) -> Tensor:
+    return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
 
 
 answering(globals(), "elu hard_sigmoid leaky_relu log_softmax one_hot relu softmax softplus softsign")

@@ -15,6 +15,7 @@ from ..settings import get_default_dtype, no_grad
 from ..tensors import Tensor, as_tensor
 from . import functional as F
 from . import init
+from .functional import Approximate
 from .module import Module, Parameter
 
 
@@ -27,7 +28,8 @@ def positive(layer: str, **sizes: int) -> None:
 
 def parameters_dtype(layer: str, dtype: Any, device: Any) -> Any:
     """The dtype of a new layer's parameters, float32 or float64; ``device`` is None or the "cpu", which is all."""
-    wanted = np.dtype(asked_dtype(layer, (), dtype, device) or get_default_dtype())
+    asked = asked_dtype(layer, (), dtype, device)
+    wanted = np.dtype(get_default_dtype() if asked is None else asked)
     if wanted not in (np.float32, np.float64):
         raise DTypeError(f"{layer}: parameters are float32 or float64, not {wanted}; give dtype=tg.float32, say")
     return wanted
@@ -339,7 +341,7 @@ class GELU(Module):
     [0.0, 30.0]
     """
 
-    def __init__(self, approximate: str = "none") -> None:
+    def __init__(self, approximate: Approximate = "none") -> None:
         self.approximate = approximate
 
     def forward(self, x: Any) -> Tensor:

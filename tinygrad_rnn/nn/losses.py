@@ -7,6 +7,7 @@ from typing import Any
 from ..arguments import answering
 from ..tensors import Tensor
 from . import functional as F
+from .functional import Reduction
 from .module import Module
 
 
@@ -21,7 +22,12 @@ class CrossEntropyLoss(Module):
     """
 
     def __init__(
-        self, ignore_index: int = -100, reduction: str = "mean", *, weight: Any = None, label_smoothing: float = 0.0
+        self,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+        *,
+        weight: Any = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         self.ignore_index, self.reduction = ignore_index, reduction
         self.weight, self.label_smoothing = weight, label_smoothing
@@ -41,7 +47,7 @@ class NLLLoss(Module):
     2.0
     """
 
-    def __init__(self, ignore_index: int = -100, reduction: str = "mean", *, weight: Any = None) -> None:
+    def __init__(self, ignore_index: int = -100, reduction: Reduction = "mean", *, weight: Any = None) -> None:
         self.ignore_index, self.reduction, self.weight = ignore_index, reduction, weight
 
     def forward(self, log_probabilities: Any, target: Any) -> Tensor:
@@ -57,7 +63,7 @@ class MSELoss(Module):
     5.0
     """
 
-    def __init__(self, reduction: str = "mean") -> None:
+    def __init__(self, reduction: Reduction = "mean") -> None:
         self.reduction = reduction
 
     def forward(self, x: Any, target: Any) -> Tensor:
@@ -73,7 +79,7 @@ class L1Loss(Module):
     2.0
     """
 
-    def __init__(self, reduction: str = "mean") -> None:
+    def __init__(self, reduction: Reduction = "mean") -> None:
         self.reduction = reduction
 
     def forward(self, x: Any, target: Any) -> Tensor:
@@ -89,7 +95,7 @@ class HuberLoss(Module):
     [0.125, 2.5]
     """
 
-    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+    def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
         self.reduction, self.delta = reduction, delta
 
     def forward(self, x: Any, target: Any) -> Tensor:
@@ -105,7 +111,7 @@ class SmoothL1Loss(Module):
     [0.125, 2.5]
     """
 
-    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
+    def __init__(self, reduction: Reduction = "mean", beta: float = 1.0) -> None:
         self.reduction, self.beta = reduction, beta
 
     def forward(self, x: Any, target: Any) -> Tensor:
@@ -121,7 +127,7 @@ class BCELoss(Module):
     100.0
     """
 
-    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+    def __init__(self, weight: Any = None, reduction: Reduction = "mean") -> None:
         self.weight, self.reduction = weight, reduction
 
     def forward(self, x: Any, target: Any) -> Tensor:
@@ -137,7 +143,7 @@ class BCEWithLogitsLoss(Module):
     100.0
     """
 
-    def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
+    def __init__(self, weight: Any = None, reduction: Reduction = "mean", pos_weight: Any = None) -> None:
         self.weight, self.reduction, self.pos_weight = weight, reduction, pos_weight
 
     def forward(self, x: Any, target: Any) -> Tensor:

@@ -22,7 +22,7 @@ def _cross_entropy(
     size_average: Any = None,
     ignore_index: int = -100,
     reduce: Any = None,
-    reduction: str = "mean",
+    reduction: F.Reduction = "mean",
     label_smoothing: float = 0.0,
 ) -> Any:
     if size_average is not None or reduce is not None or not isinstance(reduction, str):
