@@ -22,7 +22,7 @@ WITH = {"llvmlite": "numba", "google": "onnx", "jaxlib": "jax"}
 #: rooms that are entered through one guarded door only, whose extra this is; `WANTS` below knocks at each door
 ROOMS = {
     "tinygrad_rnn/kernels.py": "compile", "tinygrad_rnn/kernel_cache.py": "compile",
-    "tinygrad_rnn/compiler/interpreter.py": "compile", "tinygrad_rnn/compiler/instructions/": "compile",
+    "tinygrad_rnn/compiler/entry_points.py": "compile", "tinygrad_rnn/compiler/instructions/": "compile",
     "tinygrad_rnn/compiler/machine_code.py": "compile",
     "tinygrad_rnn/interchange/pytorch/": "torch", "tinygrad_rnn/interchange/jaxprs/": "jax",
     "tinygrad_rnn/interchange/weights/files.py": "onnx", "tinygrad_rnn/interchange/onnx/": "onnx",

@@ -401,8 +401,9 @@ def test_half_precision_is_said():
     model = parsed("""<ir_version: 8, opset_import: ["" : 17]>
     half (float16[2] x) => (float16[2] y) { y = Mul(x, w) }""")
     model.graph.initializer.append(numpy_helper.from_array(np.array([0.5, 2], np.float16), "w"))
-    with pytest.warns(interchange.ForeignWarning, match="tensor 'w' is float16, and float32 here"):
+    with pytest.warns(interchange.ForeignWarning, match="tensor 'w' is float16, and float32 here") as said:
         ours = interchange.from_onnx(model)
+    assert said[0].filename == __file__
     assert len(ours.import_notes) == 1
     y = ours(np.array([1, 3], np.float16))
     assert y.dtype == np.float32 and y.tolist() == [0.5, 6.0]

@@ -409,8 +409,9 @@ def test_random_numbers_that_no_tensor_went_into_are_noted_too():
             h = cell(x[t] if torch.rand(1).item() < 0.5 else h, h)
         return h + torch.randn(1, 2) * 0.0
 
-    with pytest.warns(interchange.ForeignWarning):
+    with pytest.warns(interchange.ForeignWarning) as said:
         notes = interchange.from_torch(forced, torch.ones(2, 1, 2)).import_notes
+    assert {each.filename for each in said} == {__file__}
     assert [note.split(" (")[0] for note in notes] == [
         f"{name}: the random numbers stay as they were drawn" for name in ("rand", "randn")
     ]

@@ -138,9 +138,37 @@ def test_without_a_kernel_compiling_says_so_once():
     slow = tg.Primitive("own_slow", "slow", same_shape, lambda x: x * x, vjp=(lambda g, _y, x: 2 * g * x,))
     with pytest.warns(
         RuntimeWarning, match=r"own_slow \(at .*test_one_record.py:\d+\) has no kernel: .*compiler.kernel"
-    ):
+    ) as said:
         assert tg.compile(lambda x: slow(x) + 1)(tg.tensor([3.0])).tolist() == [10.0]
     assert tg.compile(lambda x: slow(x) + 2)(tg.tensor([3.0])).tolist() == [11.0]
+    assert said[0].filename == __file__
+
+
+LIES = {
+    "longer": (same_shape, lambda a: a[:2], ""),
+    "shorter, where it broadcasts": (same_shape, lambda a: a.sum(), ""),
+    "wider, where it broadcasts": (lambda s: (2, *s), lambda a: 2 * a, ""),
+    "with a kernel": (lambda s: (2, *s), lambda a: 2 * a, "elementwise"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:own_liar .* through Python")
+@pytest.mark.parametrize("lie", LIES)
+def test_a_shape_rule_that_lies_is_found_when_compiled(lie):
+    shape, reference, kind = LIES[lie]
+    lying = tg.Primitive("own_liar", "l", shape, reference, kind=kind)
+    if kind:
+        kernel(lying)(lambda a: 2 * a)
+    with pytest.raises(tg.ShapeError, match=r"^own_liar: its shape rule says .*, but its result has ") as said:
+        tg.compile(lambda x: lying(x) + 1)(tg.ones(4))
+    assert "[at test_one_record.py:" in str(said.value)
+
+
+def test_a_process_may_have_any_number_of_kernels():
+    again = own("again")
+    for _ in range(4200):
+        kernel(again)(lambda a: 2 * a)
+    assert tg.compile(lambda x: again(x) + 1)(tg.ones(2)).tolist() == [3.0, 3.0]
 
 
 def own(name: str, shape=same_shape, reference=lambda a: 2 * a, **record) -> tg.Primitive:

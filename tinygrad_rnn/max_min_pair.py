@@ -7,16 +7,13 @@ and warns; from version 0.3 on it is a plain pair. What cannot be told apart has
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .source_line import user_site
+from .source_line import warn
 
 if TYPE_CHECKING:
     from .tensors import Tensor
-
-_warned: dict[Any, Any] = {}  # once a line, as Python's own
 
 
 class Extreme(NamedTuple):
@@ -39,14 +36,10 @@ class Extreme(NamedTuple):
 
 def meant(pair: Extreme, use: str = "") -> Tensor:
     """The values of a pair that is used as they were, with a warning that names the user's line."""
-    site = user_site()
-    warnings.warn_explicit(
+    warn(
         f"x.max(dim) and x.min(dim) give a pair (values, indices), as PyTorch's, and .{use or 'values'} was asked of "
         "the pair; for one version it stands for its values: write x.max(dim).values, or x.amax(dim)",
         FutureWarning,
-        site.filename,
-        site.line,
-        registry=_warned,
     )
     return pair.values
 

@@ -24,6 +24,13 @@ def result_of(op: Primitive, value: Any) -> Any:
     raise ArgumentError(f"{op.name}: its reference computes an array, but gave {short(repr(value))}")
 
 
+def refuse_other_shape(op: Primitive, ruled: tuple[int, ...], made: tuple[int, ...]) -> None:
+    """Raise a `ShapeError` if an operation's shape rule says another shape than it makes."""
+    if ruled != made:
+        cure = "correct the rule; tg.testing.check_primitive says when it is right"
+        raise ShapeError(f"{op.name}: its shape rule says {ruled}, but its result has {made}; {cure}")
+
+
 def explained(error: Exception, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Exception:
     """The error again, as one line: what, which operands, the user's own line."""
     detail: Exception = error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -122,8 +123,8 @@ def source_lines(places: Iterable[Place | None], *, of_libraries: bool = False) 
     return found
 
 
-def user_site() -> Site:
-    """The user's source line that is being executed: beyond parts of Python that it calls, such as ``copy``.
+def _user_frame() -> FrameType:
+    """What is being executed of the user's: beyond parts of Python that it calls, such as ``copy``.
 
     Not beyond an installed library: what calls the one that runs a command is no line of the user's program.
     """
@@ -133,8 +134,23 @@ def user_site() -> Site:
         if frame.f_code.co_filename not in OURS:
             nearest = nearest or frame
             if not in_library(frame):
-                return Site(frame.f_code, frame.f_lasti)
+                return frame
             if _PACKAGES & set(Path(frame.f_code.co_filename).parts):
                 break
         frame = frame.f_back
-    return Site(nearest.f_code, nearest.f_lasti) if nearest else Site(*user_code())
+    return nearest or _frame(1)
+
+
+def user_site() -> Site:
+    """The user's source line that is being executed."""
+    frame = _user_frame()
+    return Site(frame.f_code, frame.f_lasti)
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn of the user's source line that is being executed, once a line, as Python does."""
+    frame = _user_frame()
+    known = frame.f_globals.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(
+        message, category, frame.f_code.co_filename, frame.f_lineno, frame.f_globals.get("__name__"), known
+    )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import itertools
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -28,7 +27,7 @@ from .primitives.record import Primitive
 from .pytorch_methods import PyTorchMethods
 from .reverse_walk import backward
 from .settings import get_default_dtype
-from .source_line import OURS, Foreign, Site, user_code
+from .source_line import OURS, Foreign, Site, user_code, warn
 from .tensor_copies import copied, copy_attributes
 from .thread_state import current
 from .unmade_value import UNMADE
@@ -220,7 +219,7 @@ class Tensor(_WithIdentity):
     @property
     def inputs(self) -> tuple[Tensor | Literal, ...]:
         """The former name of `operands`, with a warning."""
-        warnings.warn("Tensor.inputs is called Tensor.operands now", DeprecationWarning, stacklevel=2)
+        warn("Tensor.inputs is called Tensor.operands now", DeprecationWarning)
         return self.operands
 
     @property

@@ -549,7 +549,7 @@ def _program(graph: Plan, trace: TracedProgram, budget: int | None = None) -> An
     if budget is not None and room > budget:
         return None
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
-        from .numpy_interpreter import ReferenceProgram
+        from .reference_program import ReferenceProgram
 
         return ReferenceProgram(graph, trace, room)
     return Program(graph, trace, code, offsets, room)

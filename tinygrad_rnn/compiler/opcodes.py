@@ -9,7 +9,6 @@ This is where the compiler looks up what it can do with a primitive; `kernel` ad
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dis import get_instructions
 from inspect import Parameter, signature
@@ -23,6 +22,7 @@ from .. import primitives as P
 from ..errors import ArgumentError
 from ..graph import Node
 from ..primitives.record import OWN, Primitive, Unlisted
+from ..source_line import warn
 
 #: done on one tile; those that are primitives have the primitive's name
 _ELEMENTWISE = (
@@ -37,10 +37,10 @@ _WHOLE = (
 )  # fmt: skip
 #: primitives that gemm computes
 PRODUCTS = (P.linear, P.matmul)
-#: what the interpreter itself does: the instructions of a region, tile by tile; hand a row to Python; the instructions
-#: of a loop, whose addresses move on after every round
+#: what the loop over the rows (instructions/loop.py) does itself: run the instructions of a region, tile by tile; hand
+#: a row to Python; run the instructions of a loop, whose addresses move on after every round
 REGION, HOST, LOOP = "region", "host", "loop"
-#: the interpreter itself, and what runs it again and again, on other inputs every time
+#: that loop, and what runs it again and again, on other inputs every time
 RUN, REPEAT = "run", "repeat"
 #: elementwise primitives without an opcode: which opcode does it, on which operands (a position, or a number)
 _IN_OTHER_WORDS: dict[str, tuple[str, tuple[int | float, ...]]] = {
@@ -50,8 +50,6 @@ _IN_OTHER_WORDS: dict[str, tuple[str, tuple[int | float, ...]]] = {
 
 NAMES = [*_ELEMENTWISE, *_WHOLE, REGION, HOST, LOOP]
 NUMBER = {name: number for number, name in enumerate(NAMES)}
-#: opcodes there may be at most
-LIMIT = 4096
 
 #: columns of a row
 WIDTH = 14
@@ -183,10 +181,9 @@ def warn_without_kernel(node: Node) -> None:
     else:
         why = "has no kernel"
     cure = "; write one with @tinygrad_rnn.compiler.kernel" if why == "has no kernel" else ""
-    warnings.warn(
+    warn(
         f"{op.name} (at {node.site}) {why}: compiled programs compute it through Python, a call for every use{cure}",
         RuntimeWarning,
-        stacklevel=2,
     )
 
 

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from ..graph import Node, Ref
+from ..operation_errors import refuse_other_shape, result_of
 from ..tensors import Array
-from . import interpreter
+from .entry_points import addresses_of, loop_over_rows
 from .guards import Guards
 from .index_checks import check
 from .lowering import float_type
@@ -155,9 +156,9 @@ class Program:
         unused = np.zeros((), self.real)
         self.schedules = [(schedule, [rates.get(s, unused) for s in serials]) for schedule, serials in trace.schedules]
         self.table = np.array(code.rows, np.int64).reshape(-1, WIDTH)
-        self._entries = interpreter.entry_points(set(self.table[:, 0].tolist()), self.real)
+        self._entries = addresses_of(set(self.table[:, 0].tolist()), self.real)
         self._spans: dict[tuple[int, int], tuple[Array, int]] = {}
-        self._interpret = interpreter.loop_over_rows(RUN)
+        self._loop = loop_over_rows(RUN)
         self._fill(code.patches)
         for buffer, node in cells:
             mine = [(row, column, offset) for row, column, b, offset in code.patches if b == buffer]
@@ -174,7 +175,7 @@ class Program:
         outputs = [(v, dtype, self.array(v, dtype) if v.buffer in self._base else None) for v, dtype in views]
         copied = len(outputs) - len(trace.waiting)
         self._returned, self._waiting = outputs[:copied], outputs[copied:]
-        #: whether many calls may be one: all is done by the interpreter, and what is returned has memory of its own
+        #: whether many calls may be one: no row is for Python, and what is returned has memory of its own
         self.repeats = not (self.lanes or self.host or self.live or trace.confirmations) and all(
             array is not None and array.flags.c_contiguous for _, _, array in self._returned
         )
@@ -238,10 +239,10 @@ class Program:
         job = [self._span(0, self.rows), self.rows, count]
         job += [number for moves in copies for number in (moves.ctypes.data, len(moves))]
         words = np.array(job, np.int64)
-        return results, interpreter.loop_over_rows(REPEAT)(words.ctypes.data)
+        return results, loop_over_rows(REPEAT)(words.ctypes.data)
 
     def _run_rows(self, start: int, end: int) -> None:
-        pc = self._interpret(self._span(start, end))
+        pc = self._loop(self._span(start, end))
         while pc != end:
             if pc < 0:
                 self._complain(-1 - pc)
@@ -249,10 +250,10 @@ class Program:
                 self._run_host(self.host[pc])
             else:
                 self.trace.confirm([self.value(index) for index in self._looked_at])
-            pc = self._interpret(self._span(pc + 1, end))
+            pc = self._loop(self._span(pc + 1, end))
 
     def _span(self, start: int, end: int) -> int:
-        """The address of what the interpreter is told: which table, which instructions, which rows."""
+        """The address of what the loop over the rows is told: which table, which instructions, which rows."""
         found = self._spans.get((start, end))
         if found is None:
             words = np.array([self.table.ctypes.data, self._entries.ctypes.data, start, end], np.int64)
@@ -284,7 +285,9 @@ class Program:
         assert node.op is not None
         check(self.graph, node, operands, self.trace.ignoring)
         with np.errstate(all="ignore"):
-            self.value(node.index)[...] = node.op.reference(*operands, **node.attrs)
+            made = result_of(node.op, node.op.reference(*operands, **node.attrs))
+        refuse_other_shape(node.op, node.shape, made.shape)
+        self.value(node.index)[...] = made
 
     def _complain(self, row: int) -> None:
         """Say which index is out of range; of the other operand, not computed yet, only the shape counts."""
@@ -307,7 +310,7 @@ class Program:
                     end = int(self.table[pc, 1]) if name in ("region", "loop") else pc + 1
                     began = time.perf_counter()
                     if name != "host":
-                        self._interpret(self._span(pc, end))
+                        self._loop(self._span(pc, end))
                     elif pc in self.host:
                         self._run_host(self.host[pc])
                     best[pc] = min(best[pc], time.perf_counter() - began)

@@ -25,7 +25,7 @@ import numpy as np
 from .. import primitives as P
 from .. import settings
 from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
-from ..operation_errors import explained
+from ..operation_errors import explained, refuse_other_shape
 from ..primitives.missing_primitives import is_built_in
 from ..primitives.record import Primitive
 from ..recorded_value import made_from
@@ -386,9 +386,11 @@ class Tracer:
         if not op.elementwise:  # a number stands for an array of no dimensions, such as the gradient of one number
             operands = tuple([x if isinstance(x, Tensor) else self._operand(as_tensor(x)) for x in operands])
         try:
-            shape = op.shape(*[x.shape if isinstance(x, Tensor) else () for x in operands], **attrs)
+            shape = tuple(op.shape(*[x.shape if isinstance(x, Tensor) else () for x in operands], **attrs))
         except (ShapeError, DTypeError, OutOfRangeError, ValueError, TypeError, IndexError) as error:
             raise explained(error, op, operands, attrs) from None
+        if op.elementwise and not is_built_in(op):  # its kernel may make any shape of it, without a complaint
+            refuse_other_shape(op, shape, np.broadcast_shapes(*(getattr(x, "shape", ()) for x in operands)))
         try:
             dtype = op.result_dtype(operands, attrs)
         except TypeError as error:  # of booleans; of their numbers then, as it is without compiling

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from ..norms import norm
+from ..source_line import warn
 from ..tensors import Array
 from .attempts import UNFIT
 from .edit_context import Scene
@@ -533,7 +533,7 @@ def _foretell(what: str, seconds: float) -> None:
     if seconds > LONG:
         length = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
         words = f"diagnose: {what}; this will take about {length} of a processor"
-        warnings.warn(f"{words}. Fewer steps or smaller layers show the same mistake sooner", stacklevel=2)
+        warn(f"{words}. Fewer steps or smaller layers show the same mistake sooner")
 
 
 def rescaled(edit: Edit, factor: float) -> Edit:

@@ -7,7 +7,6 @@ names and source lines, on other inputs and on the parameters as they are then.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -21,7 +20,7 @@ from ..nn.module import Module, Parameter
 from ..primitives.record import Primitive
 from ..recorded_value import made_from
 from ..scopes import scope
-from ..source_line import Foreign, Place
+from ..source_line import Foreign, Place, warn
 from ..tensors import Literal, Tensor, as_tensor, from_array
 from ..thread_state import Scope, current
 from .nested_results import leaves, mapped
@@ -194,7 +193,7 @@ class Imported(Module):
         self._example = dict(leaves(example))
         self._notes = tuple(notes)
         for note in self._notes:
-            warnings.warn(note, ForeignWarning, stacklevel=4)
+            warn(note, ForeignWarning)
 
     @property
     def import_notes(self) -> tuple[str, ...]:

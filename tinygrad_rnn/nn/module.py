@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -18,7 +16,7 @@ from ..files import PathLike
 from ..functional import zeros_like
 from ..scopes import scope
 from ..settings import no_grad
-from ..source_line import is_ours, user_site
+from ..source_line import user_site, warn
 from ..tensors import Tensor, as_tensor
 from ..thread_state import current
 from ..user_objects import is_of
@@ -304,10 +302,9 @@ class Module:
                 inside = [each if is_of(each, Parameter) else tuple(_quietly(each)) for each in kept]
                 if any(id(p) not in known for p in _flat(inside)):
                     cure = "nn.ModuleDict" if type(value) is dict else "nn.ModuleList"
-                    warnings.warn(
+                    warn(
                         f"{type(module).__name__}.{name} is a plain {type(value).__name__}, so parameters in it are "
-                        f"not trained, saved or converted; use {cure} [at {user_site()}]",
-                        stacklevel=_outside(),
+                        f"not trained, saved or converted; use {cure} [at {user_site()}]"
                     )
 
     def parameters(self) -> Iterator[Parameter]:
@@ -570,14 +567,6 @@ def _flat(found: Iterable[Any]) -> Iterator[Parameter]:
 def _quietly(thing: Any) -> Iterator[Parameter]:
     """The parameters of what is a module."""
     return (p for _, p in thing._named(_parameters_of, True)) if is_of(thing, Module) else iter(())
-
-
-def _outside() -> int:
-    """The ``stacklevel`` of the user's own line, for a warning."""
-    frame, level = sys._getframe(1), 1
-    while is_ours(frame.f_code.co_filename) and frame.f_back is not None:
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 def forget_gradient(parameter: Tensor, set_to_none: bool) -> None:

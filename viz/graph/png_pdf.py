@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tinygrad_rnn.optional_packages import needed
+from tinygrad_rnn.source_line import warn
 
 #: Matplotlib brings this typeface along; it has every sign that pictures use. It is a little wider than Helvetica.
 _FONT, _NARROWER = "DejaVu Sans", 0.86
@@ -64,10 +64,9 @@ def _font_for(letters: str) -> str | None:
             continue
         best, most = (file, has) if has > most else (best, most)
     if most < len(wanted):
-        warnings.warn(
+        warn(
             f"no typeface on this machine has {letters[:8]!r}: a PNG shows boxes for them; install one, or save as "
-            ".svg or .pdf, which leave them to the viewer",
-            stacklevel=2,
+            ".svg or .pdf, which leave them to the viewer"
         )
     return best
 

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
-"""The interpreter's loop over the rows of a table: it looks up an instruction's number, and calls its address.
+"""The loop that runs a compiled program: for each row of its table it calls the instruction whose number stands there.
 
 `repeat` runs it for many inputs in one call.
 """
@@ -11,7 +11,7 @@ from numba import carray  # type: ignore[attr-defined]
 from numba.core import types
 from numba.extending import intrinsic
 
-from ..opcodes import LIMIT, NUMBER, WIDTH
+from ..opcodes import NUMBER, WIDTH
 from .memory import inner, octets
 
 ROW = types.CPointer(types.int64)
@@ -52,7 +52,7 @@ def run(span):
     words = carray(_integers(span), 4)  # type: ignore[call-arg]
     table, entries, start, end = words[0], words[1], words[2], words[3]
     code = carray(_integers(table), (end, WIDTH))
-    entry = carray(_integers(entries), LIMIT)
+    entry = carray(_integers(entries), 1)  # and more: an address for every opcode
     pc, first, last, left = start, 0, -1, 0
     while pc < end:
         op = code[pc, 0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from ...array_conversion import asked_dtype
 from ...errors import ArgumentError, DataError, DTypeError, ShapeError, UnsupportedError
 from ...nn.module import Module, Parameter
+from ...source_line import warn
 from ...tensors import Tensor, as_tensor
 from ..framework_types import as_supported
 from ..program import ForeignWarning, assign
@@ -143,7 +143,7 @@ def from_onnx(source: str | Path | bytes | Any) -> OnnxModel:
         model.notes["activations are not rounded to 8 bits here, as the model's runtime does"] = None
     made = OnnxModel(model, parameters, constants)
     for note in made.import_notes:
-        warnings.warn(note, ForeignWarning, stacklevel=2)
+        warn(note, ForeignWarning)
     return made
 
 

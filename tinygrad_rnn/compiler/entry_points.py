@@ -1,8 +1,8 @@
-"""The interpreter as Python calls it: addresses of instructions, and of the compiled loop over a table of integers.
+"""Where machine code begins: the addresses of the instructions that a program uses, and of the loop that calls them.
 
-The loop itself is `instructions.loop.run`; it runs a whole training step. It looks up an instruction's number, and
-calls the instruction through its address. Only what a program uses is ever made into machine code, for its float type
-alone, and kept on disk: a process that starts anew loads it in milliseconds.
+The loop that runs a compiled program, a whole training step, is `run` in ``instructions/loop.py``: it goes through a
+table of integers, finds an instruction's address by its number, and calls it. Only what a program uses is ever made
+into machine code, for its float type alone, and kept on disk: a process that starts anew loads it in milliseconds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from . import machine_code
 from .instructions import blas
-from .opcodes import HOST, KERNELS, LIMIT, LOOP, NAMES, REGION
+from .opcodes import HOST, KERNELS, LOOP, NAMES, REGION
 
 
 @cache
@@ -32,9 +32,9 @@ def _address(name: str, real: str) -> int:
     return int(compiled(name, real).address)
 
 
-def entry_points(opcodes: Iterable[int], real: np.dtype[Any]) -> Any:
+def addresses_of(opcodes: Iterable[int], real: np.dtype[Any]) -> Any:
     """The addresses of the instructions that a program uses, by their numbers."""
-    addresses: Any = np.zeros(LIMIT, np.int64)
+    addresses: Any = np.zeros(len(NAMES), np.int64)
     for number in opcodes:
         if NAMES[number] not in (REGION, HOST, LOOP):
             addresses[number] = _address(NAMES[number], real.name)
