@@ -124,7 +124,7 @@ def source_lines(places: Iterable[Place | None], *, of_libraries: bool = False) 
 
 
 def _user_frame() -> FrameType:
-    """What is being executed of the user's: beyond parts of Python that it calls, such as ``copy``.
+    """The user's frame that is being executed: beyond parts of Python that it calls, such as ``copy``.
 
     Not beyond an installed library: what calls the one that runs a command is no line of the user's program.
     """
