@@ -1,4 +1,4 @@
-"""Where machine code begins: the addresses of the instructions that a program uses, and of the loop that calls them.
+"""The entry points of machine code: addresses of the instructions that a program uses, and of the loop that calls them.
 
 The loop that runs a compiled program, a whole training step, is `run` in ``instructions/loop.py``: it goes through a
 table of integers, finds an instruction's address by its number, and calls it. Only what a program uses is ever made
