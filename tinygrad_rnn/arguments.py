@@ -92,7 +92,7 @@ def answerable(function: Callable[Arguments, Result], name: str = "") -> Callabl
             given = ", ".join([*map(_shown, args), *(f"{key}={_shown(value)}" for key, value in kwargs.items())])
             words = " ".join(str(error).split())[:200] or type(error).__name__
             raise ArgumentError(f"{name}: cannot work with these arguments: {words} [given {given:.200}]") from error
-        if others:  # what took another kind without a word; the function itself knows more to say than this
+        if others:  # last: where the function itself refuses a value, its message says more
             _check(others, args, kwargs, name)
         return result
 
@@ -100,7 +100,7 @@ def answerable(function: Callable[Arguments, Result], name: str = "") -> Callabl
 
 
 def answering_methods(name: str) -> Callable[[type[Class]], type[Class]]:
-    """A decorator of a class, called ``name`` in messages, that makes its public methods `answerable`."""
+    """A decorator of a class, called ``name`` in messages: its public methods become `answerable`."""
 
     def answering(kind: type[Class]) -> type[Class]:
         done: dict[Any, Any] = {}  # a method under two names stays one

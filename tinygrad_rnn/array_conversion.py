@@ -82,7 +82,7 @@ def as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
             raise
         except ValueError:
             raise ShapeError("the nested lists are ragged: every row must have the same length; pad them") from None
-        except (LookupError, RuntimeError, TypeError) as error:  # its own answer to NumPy, which asks what it is
+        except (LookupError, RuntimeError, TypeError) as error:  # raised by the object's own methods, which NumPy calls
             kind = type(data).__name__
             raise DTypeError(f"{kind} is no number and no array of numbers: it raises {error!r}") from None
         refuse_lost_gradients(data)

@@ -208,7 +208,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     arrays = [item.numpy() if is_of(item, Tensor) else item for item in batch]
     try:
         shapes = {np.shape(array) for array in arrays}
-    except Exception as error:  # its own answer to NumPy, which asks what it is
+    except Exception as error:  # raised by the object's own methods, which NumPy calls
         raise DTypeError(
             f"default_collate: {type(first).__name__} is no tensor, array or number, for it raises {error!r}; put "
             "items together in a collate_fn"

@@ -59,7 +59,7 @@ def pulled(
             if _varies(mask):
                 kept[i] = where(mask, operands[i], 0)
             else:
-                uncertain = True  # all of it is used, or none: then nothing of the result counts, either
+                uncertain = True  # it cannot be zeroed by position; where nothing of the result counts, the answer is
     value = op.pull(slot, g, y, kept, attrs)
     below = _spread(live, output, terms[slot], operands[slot].shape, g.dtype)
     return where(below, value, 0) if uncertain or _varies(below) else value
@@ -223,7 +223,7 @@ def _either(a: Mask, b: Mask, dtype: np.dtype[Any]) -> Mask:
         return a | b
     for x, y in ((a, b), (b, a)):
         if not _known(y) and y.op is equal and y.operands[0].op is cast and y.operands[0].operands[0] is x:
-            return np.ones((1,) * len(x.shape), bool)  # taken or not taken: always
+            return np.ones((1,) * len(x.shape), bool)  # one branch or the other is taken at every position
         if any(x is part for part in _parts(y)):
             return x  # x, or y and x
     return greater(where(a, 1, cast(b, dtype=dtype)), 0)

@@ -503,7 +503,8 @@ class Operators(Recorded):
         >>> tg.zeros(2, 3, 4).transpose(0, -1).shape
         (4, 3, 2)
         """
-        self._axes("transpose", (dim0,)), self._axes("transpose", (dim1,))
+        for dim in (dim0, dim1):
+            self._axes("transpose", (dim,))
         axes = list(range(self.ndim))
         axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
         return self.permute(axes)

@@ -356,7 +356,7 @@ class _Check:
         return comparisons
 
     def _difference_noise(self, node: Node) -> float:
-        """Differences of ``L`` lose what its own size in bits hides."""
+        """The error of a difference of ``L`` that rounding ``L`` itself makes; it grows with the size of ``L``."""
         size = sum(float(np.abs(g * self.forward.values[i]).sum()) for g, i in zip(self.upstream, self.graph.outputs))
         return float(np.finfo(np.float64).eps) / DIFFERENCE_STEP * size * max(1, int(np.prod(node.shape))) ** 0.5 / 8
 

@@ -32,7 +32,7 @@ def output(help: str, default: str | None = None, kind: Any = FILE) -> Option:
 
 
 def anyway(done: str) -> Option:
-    """Not to be refused for the time it takes."""
+    """The option ``--anyway``: go ahead although it takes many minutes."""
     return click.option("--anyway", is_flag=True, help=f"{done} what will take many minutes.")
 
 

@@ -333,7 +333,7 @@ class CompiledFunction:
         """
         met: set[int] = set()
         recorded: list[tuple[TracedProgram, Any]] = []
-        earlier: list[Snapshot] = []  # what was as it is no more, once it was recorded
+        earlier: list[Snapshot] = []  # objects outside as they were before the first run changed them
         while True:
             tracer, around = self._tracer(met), Surroundings(self._fn)
             tracer.rolls = rolls
@@ -353,7 +353,7 @@ class CompiledFunction:
             except Exception:
                 if not tracer.inner:
                     raise
-                rolls = None  # it may be that a step was not run as often as it is wanted; else it raises again
+                rolls = None  # the error may come of recording one step for all: try with every step written out
                 around.restore()
                 continue
             recorded.append((trace, template))
@@ -366,7 +366,7 @@ class CompiledFunction:
             written = [x for x in around.written() if not any(is_of(value, Traced) for value in x.values())]
             if not written:
                 break
-            if earlier or any(each.goes_forward for each in written):  # not only what a first call finds out
+            if earlier or any(each.goes_forward for each in written):  # every run writes, not the first alone
                 self._refuse_writes(met, args, kwargs, [*written, *earlier])
             earlier.extend(written)
             tracer.forget()

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..user_objects import is_of
 
-#: what no value is: of a name that is missing, of a cell that is empty
+#: stands for the value of a name that is missing, and of an empty cell
 MISSING = object()
 
 _VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()), types.MappingProxyType)

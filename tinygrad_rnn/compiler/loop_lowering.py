@@ -141,7 +141,7 @@ class _Loop:
         values = []
         for _, index in passing:
             value = layout.view(index)
-            if index in self.given or kinds[index] not in _COMPUTED:  # another state, it may be, that is written first
+            if index in self.given or kinds[index] not in _COMPUTED:  # it may be overwritten below before it is read
                 apart = plain(layout.new_buffer(value.nbytes), layout.graph.nodes[index])
                 table.copy(apart, value)
                 value = apart

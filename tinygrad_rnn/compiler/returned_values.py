@@ -14,12 +14,12 @@ from .tracing import Traced, Tracer
 
 class Output(NamedTuple):
     position: int
-    refuse: Callable[[Any], None] | None  #: what a gradient meets that would flow to it
-    gradient: int | None  #: position of what `backward` left in its ``.grad``
+    refuse: Callable[[Any], None] | None  #: a hook that raises if a gradient flows to the result
+    gradient: int | None  #: position of its ``.grad`` among the outputs, if it has one
 
 
 class Argument(NamedTuple):
-    position: int  #: of what was passed, and is returned itself
+    position: int  #: of the argument that the function returns as it came
 
 
 class Returned:

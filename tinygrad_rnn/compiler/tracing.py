@@ -370,7 +370,7 @@ class Tracer:
 
     @contextmanager
     def _unwatched(self) -> Iterator[None]:
-        """Nothing of the user's is called meanwhile, so nobody has to look."""
+        """Stop watching the user's code for as long as none of it is called."""
         look, self.look = self.look, None
         if look is not None:
             sys.setprofile(None)
@@ -553,11 +553,11 @@ class Tracer:
         tensor._grad = found
 
     def ignores(self, index: int) -> bool:
-        """Whether targets equal to ``index`` may be there; a program for none of them is spared the looking."""
+        """Whether some targets may equal ``index``; a program recorded for none of them does not look for them."""
         return self.ignoring or index >= 0
 
     def refuse_hook(self, tensor: Tensor) -> None:
-        """Every plain call would put another hook on what outlives it."""
+        """Refuse to put a hook on a tensor from outside: a call that is not compiled would add one every time."""
         if not isinstance(tensor, Traced) or tensor.serial in self.arguments:
             raise GraphError(
                 f"a hook is put on {tensor._described()} (at {user_site()}) in a function being compiled, which does "
@@ -565,7 +565,7 @@ class Tracer:
             )
 
     def refuse_removal(self, key: int) -> None:
-        """A plain call would find no hook the next time."""
+        """Refuse to remove a hook from before the call: a second call that is not compiled would find none."""
         if key < self.started:
             raise GraphError(
                 f"a hook is removed (at {user_site()}) in a function being compiled, which does so only when it is "
@@ -573,10 +573,12 @@ class Tracer:
             )
 
     def _kept(self, outputs: list[Tensor]) -> tuple[list[tuple[Tensor | int, int | None]], list[tuple[Tensor, int]]]:
-        """The fate of every ``.grad``; those that are kept are appended to the outputs.
+        """Where each tensor's ``.grad`` is after a call; the gradients are appended to ``outputs``.
 
-        That of a tensor which the function itself starts afresh and then updates is seldom looked at afterwards: it
-        waits where it is, which saves copying all gradients in every training step.
+        First what is assigned after every call, as (tensor or number of an argument, position in the outputs; None: it
+        has no gradient). Then what is left in the program's memory until somebody asks for it, as (tensor, position):
+        gradients that the function itself sets to zero and computes anew, as a training step does. That saves copying
+        all of them in every step.
         """
         kept: list[tuple[Tensor | int, int | None]] = []
         waiting: list[tuple[Tensor, Tensor]] = []
@@ -749,7 +751,7 @@ def _circumstances(tensor: Tensor, conditions: Guards) -> None:
 def _gradient_cell(tensor: Tensor) -> Cell:
     def get() -> Array:
         gradient = tensor._gradient()
-        assert gradient is not None  # a guard saw to it
+        assert gradient is not None  # else the guards would have had the function recorded anew
         return gradient._array
 
     def write(array: Array) -> None:

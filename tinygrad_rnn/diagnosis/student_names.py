@@ -118,7 +118,7 @@ class Names:
         return name
 
     def _around(self, node: Node) -> str:
-        """The part of its cell, or the first value with a name that is made of this one."""
+        """The name of the part of its cell that it is in, a gate, say; else of the nearest named value made of it."""
         if node.scope.part:
             return f"{node.scope.part}{self.marks[node.index]}"
         pending, found = [node.index], {node.index}

@@ -40,7 +40,11 @@ def beginnings(lengths: Any, time: int, reverse: bool) -> Tensor:
 
 
 def beginning_anew(step: Callable[[Any, Tensor], tuple[Any, Tensor]]) -> Callable[[Any, Any], tuple[Any, Tensor]]:
-    """``step``, whose inputs are pairs now, with it what of the rows begins here: from None, as their first step is."""
+    """``step`` for a batch whose rows begin at different time steps.
+
+    Its input is a pair ``(x, begins)``; rows where ``begins`` (N,) is true are computed from no state, None, as a first
+    step is, all others from the state.
+    """
 
     def either(state: Any, row: tuple[Tensor, Tensor]) -> tuple[Any, Tensor]:
         x, begins = row
@@ -128,7 +132,7 @@ class Recurrent(Module):
             size = getattr(self, f"l{layer}").hidden_size * (1 + bidirectional)
 
     def _suffixes(self, layer: int) -> list[str]:
-        return [f"l{layer}", f"l{layer}_reverse"][: 1 + self.bidirectional]
+        return [f"l{layer}", f"l{layer}_reverse"] if self.bidirectional else [f"l{layer}"]
 
     def forward(self, x: Any, hx: Any = None, lengths: Any = None) -> tuple[Tensor, Any]:
         """Run over a sequence: returns ``(output, final state)``.

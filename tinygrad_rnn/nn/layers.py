@@ -20,7 +20,7 @@ from .module import Module, Parameter
 
 
 def positive(layer: str, **sizes: int) -> None:
-    """Sizes must be positive integers."""
+    """Refuse sizes that are no positive integers."""
     for name, size in sizes.items():
         if not isinstance(size, (int, np.integer)) or size < 1:
             raise ShapeError(f"{layer}: {name} must be a positive integer, not {size!r}")
@@ -43,7 +43,7 @@ def new_parameter(shape: tuple[int, ...], bound: float, dtype: Any) -> Parameter
 
 
 def not_in_place(layer: str, inplace: bool) -> None:
-    """PyTorch's ``inplace``, which saves memory there: values stay, for backward and for pictures."""
+    """Refuse PyTorch's ``inplace``: values are kept, for the walk back and for pictures."""
     if inplace:
         raise ArgumentError(f"{layer}: nothing is written in place, the graph holds what was there; leave inplace out")
 

@@ -555,7 +555,7 @@ def _as_leaf(buffer: Tensor) -> Tensor:
 
 
 def _parameters_of(module: Module) -> Iterator[tuple[str, Parameter]]:
-    """The module's own."""
+    """The parameters assigned to this very module, with their names."""
     return ((name, value) for name, value in module._contents().items() if is_of(value, Parameter))
 
 
@@ -565,7 +565,7 @@ def _flat(found: Iterable[Any]) -> Iterator[Parameter]:
 
 
 def _quietly(thing: Any) -> Iterator[Parameter]:
-    """The parameters of what is a module."""
+    """The parameters of a module, without warnings; none of anything else."""
     return (p for _, p in thing._named(_parameters_of, True)) if is_of(thing, Module) else iter(())
 
 

@@ -108,7 +108,7 @@ class RecurrentLayers(Recurrent):
         raise NotImplementedError
 
     def flatten_parameters(self) -> None:
-        """Nothing: PyTorch's layers put their weights side by side for a library here that is not used.
+        """Do nothing: in PyTorch it lays the weights side by side for cuDNN.
 
         >>> import tinygrad_rnn as tg
         >>> tg.nn.GRU(2, 3).flatten_parameters()

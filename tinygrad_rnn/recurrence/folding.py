@@ -181,7 +181,10 @@ class Folding:
         return found[True] or found[False]
 
     def _discounts(self, node: Node) -> bool:
-        """Whether it adds numbers, or scales one by what is not learned: a total in which the past counts less."""
+        """Whether it adds numbers, or multiplies one by a factor that is not learned.
+
+        A circle of such nodes is a running total, ``total = 0.9 * total + loss``, and no state.
+        """
         scales = _scales(node) and sum(self.depends[s] for s in node.sources) < 2
         return not node.shape and not node.role and (_adds(node) or scales)
 

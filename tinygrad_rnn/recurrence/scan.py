@@ -130,7 +130,12 @@ def rolled(
         with scope(step=at):
             carry, y = _masked(None, *f(None, mapped(lambda x: x[at], xs)), *(g[at] for g in going))
         final, ys = _roll(f, carry, mapped(lambda x: x[rest], xs), tuple(g[rest] for g in going), reverse)
-        return final, mapped(lambda a, b: concat([b, a.expand_dims(0)][:: 1 if reverse else -1]), y, ys)
+
+        def joined(one: Tensor, others: Tensor) -> Tensor:
+            one = one.expand_dims(0)
+            return concat([others, one] if reverse else [one, others])
+
+        return final, mapped(joined, y, ys)
     return _roll(f, carry, xs, going, reverse)
 
 

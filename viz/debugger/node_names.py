@@ -86,7 +86,7 @@ class Names:
         alone = [Name(name.letter, step=name.step).text for name in names]  # its cell may be said by the path
         is_loss = node.index == self.graph.outputs[0] and not node.name
         texts = [*(name.text for name in names), *alone[:1], *([] if names and not node.role else [_short(node)])]
-        return [_clean(text) for text in [*texts, *["loss"] * is_loss]]
+        return [_clean(text) for text in ([*texts, "loss"] if is_loss else texts)]
 
     def drawn(self, said: str) -> str:
         """A name or a formula as boxes have it, ``h⁽²⁾₃``."""

@@ -323,7 +323,10 @@ def _solved(
 
 
 def _chained(once: Blocks) -> Blocks:
-    """All ways between the parts of one step, of those that lead straight from one to another."""
+    """All ways from one state to another within a time step, given the direct ones, ``once``.
+
+    Both are {(state it starts from, state it ends at): ways}; a way through several states is their ways in a row.
+    """
     found = {ends: list(ways) for ends, ways in once.items()}
     longer = found
     while longer:

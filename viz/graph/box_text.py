@@ -159,7 +159,7 @@ class Labels:
             x, h = ("W_xh x", "W_hh h") if told else ("W x", "W h")
             terms = [x if k == 0 and box.key[2] != "ah" else h for k in range(len(linears))]
             biased = any(len(self.graph.nodes[m].operands) > 2 for m in linears)
-            return " + ".join([*terms, "b"][: None if biased else -1])
+            return " + ".join([*terms, "b"] if biased else terms)
         if box.kind == "gate":
             return node.op.symbol
         if self._is_masked(node):

@@ -107,8 +107,9 @@ class _Search:
             lane = np.s_[:, j] if axis == 0 else np.s_[i]
             out = np.minimum(self.come[aside[0]][lane], self.come[aside[1]][lane]) + self.bend
             for x, y, own, cost in self.starts:
-                if own == way and (x, y)[1 - axis] == (i, j)[1 - axis]:
-                    out[(x, y)[axis]] = min(out[(x, y)[axis]], cost)
+                beside, at = (y, x) if axis == 0 else (x, y)
+                if own == way and beside == (j if axis == 0 else i):
+                    out[at] = min(out[at], cost)
             before = slice(0, here) if way[axis] > 0 else slice(here + 1, None)
             k = int(np.argmin((out - way[axis] * self.along[axis][lane])[before])) + before.start
             i, j = (k, j) if axis == 0 else (i, k)

@@ -43,7 +43,7 @@ class Runner:
         late = Event()
 
         def end() -> None:
-            late.set()  # first: with the process the answer ends
+            late.set()  # before the process ends, and with it the wait for its answer
             self.stop()
 
         limit = Timer(SECONDS, end)
@@ -65,7 +65,10 @@ class Runner:
         """End it, and the program that it runs."""
         if self._process is not None:
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL) if hasattr(os, "killpg") else self._process.kill()
+                if hasattr(os, "killpg"):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                else:
+                    self._process.kill()
 
     def close(self) -> None:
         """Let it end: there is nothing more to run."""
@@ -84,7 +87,7 @@ def _started() -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        start_new_session=True,  # Ctrl-C reaches only who waits: a program that ends early would leave a worse result
+        start_new_session=True,  # Ctrl-C ends the command that waits; this process is ended by `stop`
     )
 
 

@@ -1,5 +1,8 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
-"""Matrix products without any library: column-major, scalars by address, as Fortran's; right, and slow."""
+"""BLAS's gemm and gemv as plain loops, for where no BLAS is installed: correct, and slow.
+
+They are called as BLAS is: matrices are column-major, and every argument is the address of what it stands for.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def addresses() -> dict[str, int]:
 
 @cache
 def _compiled() -> dict[str, Any]:
-    """They are there as long as these are."""
+    """The compiled functions by BLAS's names ("sgemm"); kept, for an address is valid while its function exists."""
     return {
         letter + name: numba.cfunc(types.void(*[types.int64] * count), **OPTIONS)(function)
         for letter, real in (("s", types.float32), ("d", types.float64))

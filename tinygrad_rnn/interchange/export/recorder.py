@@ -30,7 +30,8 @@ from ...tensors import Array, Tensor
 from ...thread_state import current
 from . import loops
 
-#: a first guess, another because a carry was broadcast, one more because its dtype followed
+#: how often the body of a loop is recorded at most, until its carries keep their shape and dtype: a first time, again
+#: after a carry was broadcast, and again after its dtype changed with that
 ROUNDS = 4
 
 
@@ -55,7 +56,7 @@ class Body:
 
 
 def marker(name: str, symbol: str) -> Unlisted:
-    """An operation that only a recording has: it has no values of its own, and the exporter writes it in its way."""
+    """A placeholder in what is being exported, for a loop, say: it computes nothing, the exporter writes it out."""
 
     def reference(*_operands: Any, **_attrs: Any) -> Any:
         raise UnsupportedError(
@@ -309,7 +310,7 @@ class ExportTracer(Tracer):
         return self._drawn(len(self._steps), like.shape, like.dtype, p)
 
     def out_here(self, f: Callable[..., Any]) -> Callable[..., Any]:
-        """``f``, whose masks are drawn as here, also when it is called in loops that begin later."""
+        """``f`` whose dropout masks are drawn at the present depth of loops, also when a loop inside calls it."""
         depth = len(self._steps)
 
         def outside(*args: Any) -> Any:

@@ -1,7 +1,6 @@
-"""An ONNX file read: hostile until checked. Nothing in it is run, and no size in it is believed before the
-bytes are there.
+"""Reading an ONNX file, which may be damaged or hostile: nothing in it is run, and sizes are checked against its bytes.
 
-Every complaint is one line that says what is wrong with which tensor or node of the file.
+Every error is one line that says what is wrong with which tensor or node of the file.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from ..framework_types import as_supported
 
 onnx = framework("onnx", "onnx")
 
-#: more elements than any tensor of a model that fits this engine has: beyond it, a size is a mistake or an attack
+#: a tensor of more elements is refused: no model that this engine can run has one, so its size is wrong
 MOST_ELEMENTS = 2**28
 
 
@@ -52,7 +51,7 @@ def read(source: Any) -> tuple[Any, str, Path | None]:
 
 
 def _texts_are_texts(message: Any) -> bool:
-    """Whether every text in it is one: of others, the library gives bytes."""
+    """Whether every text in a message is valid UTF-8; the library gives any other as bytes."""
     for field, value in message.ListFields():
         if field.type not in (field.TYPE_STRING, field.TYPE_MESSAGE):
             continue

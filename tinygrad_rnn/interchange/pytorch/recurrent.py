@@ -176,14 +176,15 @@ def _places(sizes: Any, batch_first: bool) -> tuple[Any, Any]:
 
 
 @handles("_pad_packed_sequence")
-def _padded(call: Call, data: Tensor, batch_sizes: Any, *_args: Any, **_kwargs: Any) -> Any:
+def _padded(
+    call: Call, data: Tensor, batch_sizes: Any, batch_first: bool, padding_value: float, total_length: Any = None
+) -> Any:
     """The rows put back where they were, and padding around them."""
     padded, lengths = call.out
-    batch_first, value = [*_args, *_kwargs.values()][:2]
     index = _places(call.args[1].numpy(), batch_first)
     put = P.scatter(data, index=index, shape=tuple(padded.shape))
-    if value:
-        filling = np.full(padded.shape, value, data.dtype)
+    if padding_value:
+        filling = np.full(padded.shape, padding_value, data.dtype)
         filling[index] = 0
         put = put + constant(filling)
     return put, constant(lengths.numpy())

@@ -28,7 +28,7 @@ helper, numpy_helper = onnx.helper, onnx.numpy_helper
 PROBES = ((101, 107), (113, 131), (137, 149), (151, 163))
 #: at which of the two sizes each free dimension is
 Corner = tuple[int, ...]
-#: a number as a sum: what each product of sizes (1 where it has a factor) is multiplied with
+#: a number as a sum of products of sizes: the factor of each product, which is a tuple with a 1 for each size in it
 Terms = dict[Corner, int]
 #: the most numbers in a constant that are computed one by one
 FEW = 64

@@ -118,13 +118,10 @@ def exactly(module: Any) -> bool:
 def attributes(module: Any) -> dict[str, Any]:
     """The settings of a node."""
     found: dict[str, Any] = {}
-    chosen = [_ACTIVATIONS[each] for each in _chosen(module)] * module.num_directions
-    if (
-        [name for name, _, _ in chosen] != ["Tanh"] * module.num_directions
-        if isinstance(module, RNN)
-        else any(name not in ("Sigmoid", "Tanh") for name, _, _ in chosen)
-        or [n for n, _, _ in chosen][:3] != ["Sigmoid", "Tanh", "Tanh"][: len(_chosen(module))]
-    ):
+    own = [_ACTIVATIONS[each] for each in _chosen(module)]
+    chosen = own * module.num_directions
+    usual = ("Tanh",) if isinstance(module, RNN) else ("Sigmoid", "Tanh", "Tanh")
+    if tuple(name for name, _, _ in own) != usual[: len(own)]:
         found["activations"] = [name for name, _, _ in chosen]
         found["activation_alpha"] = [alpha for _, alpha, _ in chosen if alpha is not None]
         found["activation_beta"] = [beta for _, _, beta in chosen if beta is not None]

@@ -1,4 +1,8 @@
-"""Reading and writing by position. Which element goes where, JAX itself says: asked with the elements' numbers."""
+"""JAX's gathers and scatters, as indexing.
+
+JAX itself runs each of them once on an array of element numbers, 0, 1, 2, ...; the result says which element goes
+where.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from .table import primitive
 
 
 def _numbers(shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    """Each element's number."""
+    """An array of this shape whose elements are 0, 1, 2, ... in row-major order."""
     return np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
 
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def _spread(x: Tensor, like: Tensor, axis: int, block: int) -> Tensor:
-    """One value an index of ``axis``, ready to be broadcast; or one value; or one for each ``block`` along it."""
+    """A scale or zero point ``x`` in a shape that broadcasts with ``like``.
+
+    It has one value for all, one for each index of ``axis``, or one for each ``block`` of indices along it.
+    """
     rank = like.ndim
     if block:
         wanted = tuple(-(-n // block) if i == axis else n for i, n in enumerate(like.shape))
