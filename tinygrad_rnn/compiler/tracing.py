@@ -573,7 +573,7 @@ class Tracer:
             )
 
     def _kept(self, outputs: list[Tensor]) -> tuple[list[tuple[Tensor | int, int | None]], list[tuple[Tensor, int]]]:
-        """Where each tensor's ``.grad`` is after a call; the gradients are appended to ``outputs``.
+        """The place of each tensor's ``.grad`` after a call; the gradients are appended to ``outputs``.
 
         First what is assigned after every call, as (tensor or number of an argument, position in the outputs; None: it
         has no gradient). Then what is left in the program's memory until somebody asks for it, as (tensor, position):

@@ -157,7 +157,7 @@ class _Carried:
                     yield user, slot
 
     def copy(self, i: int, like: tg.Node, name: Name, *, leaf: bool = False) -> int:
-        """Add a node that has the value of node ``i`` under a state's ``name``: a constant if ``leaf``, else a reshape of it."""
+        """Add node ``i`` again under a state's ``name``: a constant if ``leaf``, else reshaped to its own shape."""
         source, k = self.nodes[i], len(self.nodes)
         made = replace(
             source, index=k, role=like.role, name=like.name, scope=like.scope._replace(step=(name.step or 0) - 1)
