@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -176,7 +176,22 @@ class Identity(Module):
         return x
 
 
-class Softmax(Module):
+class _OfOneFunction(Module):
+    """A function of a tensor as a module; ``settings`` are attributes, and keywords of the function."""
+
+    function: Callable[..., Tensor]
+    settings: tuple[str, ...] = ()
+
+    def forward(self, x: Any) -> Tensor:
+        """The function of ``x``, a tensor of the same shape."""
+        return self.function(as_tensor(x), **{name: getattr(self, name) for name in self.settings})
+
+    def extra_repr(self) -> str:
+        """The settings that the module's repr shows."""
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.settings)
+
+
+class Softmax(_OfOneFunction):
     """`Tensor.softmax` along ``dim``, or ``axis`` (None: the last).
 
     >>> import tinygrad_rnn as tg
@@ -184,16 +199,15 @@ class Softmax(Module):
     [[0.5, 0.5]]
     """
 
+    function = staticmethod(F.softmax)
+    settings = ("dim",)
+
     def __init__(self, dim: int | None = None, *, axis: int | None = None) -> None:
         self.dim = axis if dim is None else dim
 
     def forward(self, x: Any) -> Tensor:
-        """Values of the input's shape that add up to 1 along ``dim``."""
-        return as_tensor(x).softmax(-1 if self.dim is None else self.dim)
-
-    def extra_repr(self) -> str:
-        """The settings that the module's repr shows."""
-        return f"dim={self.dim}"
+        """A tensor of the input's shape; what is normalized along ``dim`` adds up to 1."""
+        return self.function(as_tensor(x), dim=-1 if self.dim is None else self.dim)
 
 
 class LogSoftmax(Softmax):
@@ -204,15 +218,13 @@ class LogSoftmax(Softmax):
     [-1000.0, 0.0]
     """
 
+    function = staticmethod(F.log_softmax)
+
     def __init__(self, dim: int | None = None, *, axis: int | None = None) -> None:
         super().__init__(dim, axis=axis)
 
-    def forward(self, x: Any) -> Tensor:
-        """A tensor of the input's shape: logarithms of what adds up to 1."""
-        return as_tensor(x).log_softmax(-1 if self.dim is None else self.dim)
 
-
-class Tanh(Module):
+class Tanh(_OfOneFunction):
     """``tanh(x)``, elementwise, in [-1, 1].
 
     >>> import tinygrad_rnn as tg
@@ -220,12 +232,10 @@ class Tanh(Module):
     [0.0, 1.0]
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """A tensor of the input's shape, in [-1, 1]."""
-        return as_tensor(x).tanh()
+    function = staticmethod(F.tanh)
 
 
-class Sigmoid(Module):
+class Sigmoid(_OfOneFunction):
     """``1 / (1 + exp(-x))``, elementwise, in [0, 1].
 
     >>> import tinygrad_rnn as tg
@@ -233,12 +243,10 @@ class Sigmoid(Module):
     [0.5, 1.0]
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """A tensor of the input's shape, in [0, 1]."""
-        return as_tensor(x).sigmoid()
+    function = staticmethod(F.sigmoid)
 
 
-class ReLU(Module):
+class ReLU(_OfOneFunction):
     """``max(x, 0)``, elementwise. ``inplace`` is False, or an `ArgumentError`.
 
     >>> import tinygrad_rnn as tg
@@ -246,15 +254,13 @@ class ReLU(Module):
     [0.0, 2.0]
     """
 
+    function = staticmethod(F.relu)
+
     def __init__(self, inplace: bool = False) -> None:
         not_in_place("ReLU", inplace)
 
-    def forward(self, x: Any) -> Tensor:
-        """A tensor of the input's shape, not negative."""
-        return as_tensor(x).relu()
 
-
-class LeakyReLU(Module):
+class LeakyReLU(_OfOneFunction):
     """``x`` where positive, ``negative_slope * x`` elsewhere. ``inplace`` is False, or an `ArgumentError`.
 
     >>> import tinygrad_rnn as tg
@@ -262,16 +268,15 @@ class LeakyReLU(Module):
     [-0.5, 2.0]
     """
 
+    function = staticmethod(F.leaky_relu)
+    settings = ("negative_slope",)
+
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         not_in_place("LeakyReLU", inplace)
         self.negative_slope = negative_slope
 
-    def forward(self, x: Any) -> Tensor:
-        """A tensor of the input's shape."""
-        return F.leaky_relu(x, self.negative_slope)
 
-
-class ELU(Module):
+class ELU(_OfOneFunction):
     """`functional.elu`, with its ``alpha`` kept. ``inplace`` is False, or an `ArgumentError`.
 
     >>> import tinygrad_rnn as tg
@@ -279,16 +284,15 @@ class ELU(Module):
     [0.0, 2.0]
     """
 
+    function = staticmethod(F.elu)
+    settings = ("alpha",)
+
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         not_in_place("ELU", inplace)
         self.alpha = alpha
 
-    def forward(self, x: Any) -> Tensor:
-        """A tensor of the input's shape, above ``-alpha``."""
-        return F.elu(x, self.alpha)
 
-
-class Softplus(Module):
+class Softplus(_OfOneFunction):
     """``log(1 + exp(x))``, elementwise.
 
     >>> import tinygrad_rnn as tg
@@ -296,12 +300,10 @@ class Softplus(Module):
     [100.0]
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """A tensor of the input's shape, positive."""
-        return F.softplus(x)
+    function = staticmethod(F.softplus)
 
 
-class LogSigmoid(Module):
+class LogSigmoid(_OfOneFunction):
     """``log(sigmoid(x))``, elementwise.
 
     >>> import tinygrad_rnn as tg
@@ -309,9 +311,7 @@ class LogSigmoid(Module):
     [-100.0]
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """A tensor of the input's shape, negative."""
-        return F.logsigmoid(x)
+    function = staticmethod(F.logsigmoid)
 
 
 class Flatten(Module):
@@ -333,7 +333,7 @@ class Flatten(Module):
         return as_tensor(x).flatten(self.start_dim, self.end_dim)
 
 
-class GELU(Module):
+class GELU(_OfOneFunction):
     """``x * Phi(x)``, elementwise; ``approximate`` ("none" or "tanh") as of `functional.gelu`.
 
     >>> import tinygrad_rnn as tg
@@ -341,19 +341,14 @@ class GELU(Module):
     [0.0, 30.0]
     """
 
+    function = staticmethod(F.gelu)
+    settings = ("approximate",)
+
     def __init__(self, approximate: Approximate = "none") -> None:
         self.approximate = approximate
 
-    def forward(self, x: Any) -> Tensor:
-        """A tensor of the input's shape."""
-        return F.gelu(x, self.approximate)
 
-    def extra_repr(self) -> str:
-        """The settings that the module's repr shows."""
-        return f"approximate={self.approximate!r}"
-
-
-class SiLU(Module):
+class SiLU(_OfOneFunction):
     """``x * sigmoid(x)``, elementwise. ``inplace`` is False, or an `ArgumentError`.
 
     >>> import tinygrad_rnn as tg
@@ -361,12 +356,10 @@ class SiLU(Module):
     [0.0, 99.0]
     """
 
+    function = staticmethod(F.silu)
+
     def __init__(self, inplace: bool = False) -> None:
         not_in_place("SiLU", inplace)
-
-    def forward(self, x: Any) -> Tensor:
-        """A tensor of the input's shape."""
-        return F.silu(x)
 
 
 class _Norm(Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..arguments import answering
@@ -11,7 +12,23 @@ from .functional import Reduction
 from .module import Module
 
 
-class CrossEntropyLoss(Module):
+class _Loss(Module):
+    """A loss as a module: ``function`` with settings, which are attributes of the same names."""
+
+    function: Callable[..., Tensor]
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        """``settings`` are the local names of a constructor."""
+        self._settings = [name for name in settings if name not in ("self", "__class__")]
+        for name in self._settings:
+            setattr(self, name, settings[name])
+
+    def forward(self, x: Any, target: Any) -> Tensor:
+        """The loss of predictions against targets, reduced as ``reduction`` says."""
+        return self.function(x, target, **{name: getattr(self, name) for name in self._settings})
+
+
+class CrossEntropyLoss(_Loss):
     """`functional.cross_entropy`, ``-log softmax(logits)[target]``, with its settings kept.
 
     ``ignore_index``, ``reduction``, ``weight`` and ``label_smoothing`` as there.
@@ -21,6 +38,8 @@ class CrossEntropyLoss(Module):
     1.3862943649291992
     """
 
+    function = staticmethod(F.cross_entropy)
+
     def __init__(
         self,
         ignore_index: int = -100,
@@ -29,17 +48,10 @@ class CrossEntropyLoss(Module):
         weight: Any = None,
         label_smoothing: float = 0.0,
     ) -> None:
-        self.ignore_index, self.reduction = ignore_index, reduction
-        self.weight, self.label_smoothing = weight, label_smoothing
-
-    def forward(self, logits: Any, target: Any) -> Tensor:
-        """The loss of predictions against targets, reduced as ``reduction`` says."""
-        return F.cross_entropy(
-            logits, target, self.ignore_index, self.reduction, weight=self.weight, label_smoothing=self.label_smoothing
-        )
+        super().__init__(locals())
 
 
-class NLLLoss(Module):
+class NLLLoss(_Loss):
     """`functional.nll_loss`, ``-log_probabilities[target]``, ``ignore_index``, ``reduction`` and ``weight`` kept.
 
     >>> import tinygrad_rnn as tg
@@ -47,15 +59,13 @@ class NLLLoss(Module):
     2.0
     """
 
+    function = staticmethod(F.nll_loss)
+
     def __init__(self, ignore_index: int = -100, reduction: Reduction = "mean", *, weight: Any = None) -> None:
-        self.ignore_index, self.reduction, self.weight = ignore_index, reduction, weight
-
-    def forward(self, log_probabilities: Any, target: Any) -> Tensor:
-        """The loss of predictions against targets, reduced as ``reduction`` says."""
-        return F.nll_loss(log_probabilities, target, self.ignore_index, self.reduction, weight=self.weight)
+        super().__init__(locals())
 
 
-class MSELoss(Module):
+class MSELoss(_Loss):
     """`functional.mse_loss`, ``(x - target)^2``, with its ``reduction`` kept.
 
     >>> import tinygrad_rnn as tg
@@ -63,15 +73,13 @@ class MSELoss(Module):
     5.0
     """
 
+    function = staticmethod(F.mse_loss)
+
     def __init__(self, reduction: Reduction = "mean") -> None:
-        self.reduction = reduction
-
-    def forward(self, x: Any, target: Any) -> Tensor:
-        """The loss of predictions against targets, reduced as ``reduction`` says."""
-        return F.mse_loss(x, target, self.reduction)
+        super().__init__(locals())
 
 
-class L1Loss(Module):
+class L1Loss(_Loss):
     """`functional.l1_loss`, ``|x - target|``, with its ``reduction`` kept.
 
     >>> import tinygrad_rnn as tg
@@ -79,15 +87,13 @@ class L1Loss(Module):
     2.0
     """
 
+    function = staticmethod(F.l1_loss)
+
     def __init__(self, reduction: Reduction = "mean") -> None:
-        self.reduction = reduction
-
-    def forward(self, x: Any, target: Any) -> Tensor:
-        """The loss of predictions against targets, reduced as ``reduction`` says."""
-        return F.l1_loss(x, target, self.reduction)
+        super().__init__(locals())
 
 
-class HuberLoss(Module):
+class HuberLoss(_Loss):
     """`functional.huber_loss`, quadratic up to ``delta`` and linear beyond, with its ``reduction`` kept.
 
     >>> import tinygrad_rnn as tg
@@ -95,15 +101,13 @@ class HuberLoss(Module):
     [0.125, 2.5]
     """
 
+    function = staticmethod(F.huber_loss)
+
     def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
-        self.reduction, self.delta = reduction, delta
-
-    def forward(self, x: Any, target: Any) -> Tensor:
-        """The loss of predictions against targets, reduced as ``reduction`` says."""
-        return F.huber_loss(x, target, self.reduction, self.delta)
+        super().__init__(locals())
 
 
-class SmoothL1Loss(Module):
+class SmoothL1Loss(_Loss):
     """`functional.smooth_l1_loss`, quadratic below ``beta`` and linear beyond, with its ``reduction`` kept.
 
     >>> import tinygrad_rnn as tg
@@ -111,15 +115,13 @@ class SmoothL1Loss(Module):
     [0.125, 2.5]
     """
 
+    function = staticmethod(F.smooth_l1_loss)
+
     def __init__(self, reduction: Reduction = "mean", beta: float = 1.0) -> None:
-        self.reduction, self.beta = reduction, beta
-
-    def forward(self, x: Any, target: Any) -> Tensor:
-        """The loss of predictions against targets, reduced as ``reduction`` says."""
-        return F.smooth_l1_loss(x, target, self.reduction, self.beta)
+        super().__init__(locals())
 
 
-class BCELoss(Module):
+class BCELoss(_Loss):
     """`functional.binary_cross_entropy` of probabilities, with its ``weight`` and ``reduction`` kept.
 
     >>> import tinygrad_rnn as tg
@@ -127,15 +129,13 @@ class BCELoss(Module):
     100.0
     """
 
+    function = staticmethod(F.binary_cross_entropy)
+
     def __init__(self, weight: Any = None, reduction: Reduction = "mean") -> None:
-        self.weight, self.reduction = weight, reduction
-
-    def forward(self, x: Any, target: Any) -> Tensor:
-        """The loss of predictions against targets, reduced as ``reduction`` says."""
-        return F.binary_cross_entropy(x, target, self.weight, self.reduction)
+        super().__init__(locals())
 
 
-class BCEWithLogitsLoss(Module):
+class BCEWithLogitsLoss(_Loss):
     """`functional.binary_cross_entropy_with_logits` with its ``weight``, ``reduction`` and ``pos_weight`` kept.
 
     >>> import tinygrad_rnn as tg
@@ -143,12 +143,10 @@ class BCEWithLogitsLoss(Module):
     100.0
     """
 
-    def __init__(self, weight: Any = None, reduction: Reduction = "mean", pos_weight: Any = None) -> None:
-        self.weight, self.reduction, self.pos_weight = weight, reduction, pos_weight
+    function = staticmethod(F.binary_cross_entropy_with_logits)
 
-    def forward(self, x: Any, target: Any) -> Tensor:
-        """The loss of predictions against targets, reduced as ``reduction`` says."""
-        return F.binary_cross_entropy_with_logits(x, target, self.weight, self.reduction, self.pos_weight)
+    def __init__(self, weight: Any = None, reduction: Reduction = "mean", pos_weight: Any = None) -> None:
+        super().__init__(locals())
 
 
 answering(globals())
