@@ -482,7 +482,7 @@ class Odd(nn.Module):
     def forward(self, x):
         output, _ = self.rnn(x)
         wide = x[..., :1].expand(-1, -1, 4)
-        a = F.gelu(output, approximate="tanh") + F.mish(output)
+        a = F.gelu(output, approximate="tanh") + F.tanhshrink(output)
         b = F.selu(output)
         c = (
             F.smooth_l1_loss(output, wide)
@@ -494,6 +494,26 @@ class Odd(nn.Module):
 
 def test_calls_without_a_name_are_taken_apart():
     same(Odd(), torch.randn(3, 2, 3))
+
+
+class Distances(nn.Module):
+    """Calls about lengths, angles and sums of exponentials, and nonlinearities that write in place."""
+
+    def forward(self, x):
+        rows, side = x[0], torch.tensor([1.0, -1.0])
+        return (
+            torch.hypot(x, x[:1] * 2),
+            torch.logcumsumexp(x * 400, 0),
+            torch.cdist(x, x + 1.0),
+            torch.cdist(rows, rows * 2 + 1, p=1.0),
+            F.cosine_embedding_loss(rows, x[1], side, margin=0.1),
+            nn.CosineEmbeddingLoss(reduction="none")(rows, x[1], side),
+            F.mish(x * 2, inplace=True) + F.hardtanh(x * 3, -0.5, 1.0) + nn.Hardtanh(inplace=True)(x * 4),
+        )
+
+
+def test_distances_and_limits():
+    same(Distances(), torch.randn(3, 2, 3))
 
 
 class InPlace(nn.Module):

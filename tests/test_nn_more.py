@@ -28,6 +28,7 @@ BOTH: dict[str, Callable[[Any, Callable[..., Any]], tuple[Any, Any]]] = {
     "huber": lambda f, t: (x := t(3 * X, True), f.huber_loss(x, t(T), reduction="sum", delta=0.7)),
     "smooth l1": lambda f, t: (x := t(3 * X, True), f.smooth_l1_loss(x, t(T), reduction="sum", beta=0.7)),
     "smooth l1, no bend": lambda f, t: (x := t(3 * X, True), f.smooth_l1_loss(x, t(T), beta=0.0)),
+    "hardtanh": lambda f, t: (x := t(X, True), f.hardtanh(x, -0.5, 0.25)),
     "logsigmoid": lambda f, t: (x := t(9 * X, True), f.logsigmoid(x)),
     "bce of probabilities": lambda f, t: (
         x := t(T[::-1].copy(), True),

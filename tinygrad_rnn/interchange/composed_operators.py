@@ -57,6 +57,15 @@ def elu(x: Tensor, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 
     return P.where(x > 0, x, below * alpha) * scale
 
 
+def running_logsumexp(x: Tensor, axis: int) -> Tensor:
+    """``log(sum of exp)`` of all elements along ``axis`` up to each, by strides of 1, 2, 4, ...: none underflows."""
+    x, stride = x.transpose(0, axis), 1
+    while stride < len(x):
+        x = T.concat([x[:stride], T.stack([x[stride:], x[:-stride]]).logsumexp(0)])
+        stride *= 2
+    return x.transpose(0, axis)
+
+
 # Shapes --------------------------------------------------------------------------------------------------
 
 

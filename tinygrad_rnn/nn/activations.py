@@ -42,6 +42,21 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
     return where(x > 0, x, alpha * where(near, 2.0 * t / (1.0 - t), below.exp() - 1.0))
 
 
+def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """``x`` limited to [``min_val``, ``max_val``], elementwise; on a limit the derivative is 0, unlike `Tensor.clip`'s.
+
+    Raises `ArgumentError` unless ``min_val`` is less than ``max_val``.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.hardtanh(tg.tensor([-3.0, 0.5, 2.0])).tolist()
+    [-1.0, 0.5, 1.0]
+    """
+    x = as_tensor(x)
+    if not min_val < max_val:
+        raise ArgumentError(f"hardtanh: min_val is less than max_val, but they are {min_val} and {max_val}")
+    return where(x < max_val, where(x > min_val, x, min_val), max_val)
+
+
 def softsign(x: Any) -> Tensor:
     """``x / (1 + |x|)``, elementwise.
 

@@ -23,6 +23,7 @@ from ..tensors import Array, Tensor, as_tensor, from_array
 from ..thread_state import current
 from .activations import elu as elu
 from .activations import hard_sigmoid as hard_sigmoid
+from .activations import hardtanh as hardtanh
 from .activations import softsign as softsign
 
 #: what a loss makes of its elements
@@ -493,4 +494,4 @@ def _reduced(losses: Tensor, reduction: Reduction) -> Tensor:
     return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
 
 
-answering(globals(), "elu hard_sigmoid leaky_relu log_softmax one_hot relu softmax softplus softsign")
+answering(globals(), "elu hard_sigmoid hardtanh leaky_relu log_softmax one_hot relu softmax softplus softsign")

@@ -292,6 +292,22 @@ class ELU(_OfOneFunction):
         self.alpha = alpha
 
 
+class Hardtanh(_OfOneFunction):
+    """`functional.hardtanh` between ``min_val`` and ``max_val``. ``inplace`` is False, or an `ArgumentError`.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.Hardtanh()([0.5, 2.0]).tolist()
+    [0.5, 1.0]
+    """
+
+    function = staticmethod(F.hardtanh)
+    settings = ("min_val", "max_val")
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        not_in_place("Hardtanh", inplace)
+        self.min_val, self.max_val = min_val, max_val
+
+
 class Softplus(_OfOneFunction):
     """``log(1 + exp(x))``, elementwise.
 

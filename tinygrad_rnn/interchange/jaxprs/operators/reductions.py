@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ....tensors import Tensor, as_tensor
+from ...composed_operators import running_logsumexp
 from .table import primitive
 
 
@@ -43,9 +44,7 @@ def _cumsum(_eqn: Any, x: Tensor, axis: int, reverse: bool, **_params: Any) -> T
 
 @primitive("cumlogsumexp")
 def _cumlogsumexp(_eqn: Any, x: Tensor, axis: int, reverse: bool, **_params: Any) -> Tensor:
-    top = as_tensor(x.numpy().max(axis, keepdims=True))
-    e = (x - top).exp()
-    return (e.flip(axis).cumsum(axis).flip(axis) if reverse else e.cumsum(axis)).log() + top
+    return running_logsumexp(x.flip(axis), axis).flip(axis) if reverse else running_logsumexp(x, axis)
 
 
 @primitive("cummax", "cummin")

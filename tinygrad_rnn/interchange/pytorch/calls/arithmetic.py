@@ -7,6 +7,7 @@ import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from .... import functional as T
@@ -39,6 +40,11 @@ def _remainder(x: Any, y: Any) -> Any:
     return x - as_tensor(x) // y * y
 
 
+def _hypotenuse(x: Any, y: Any) -> Tensor:
+    shape = np.broadcast_shapes(x.shape, y.shape)
+    return T.stack([x.broadcast_to(shape), y.broadcast_to(shape)]).norm(axis=0)
+
+
 def _binary(function: Callable[[Any, Any], Any], *names: str) -> None:
     """Enter a function of two operands, which are brought to the result's dtype first."""
     handles(*names)(lambda call, x, y: function(*widened(call, x, y)))
@@ -56,6 +62,7 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "fmod": lambda x, y: x - _whole(as_tensor(x) / y) * y,
     "matmul mm bmm mv dot": operator.matmul,
     "rmatmul": lambda x, y: y @ x,
+    "hypot": _hypotenuse,
     "maximum": T.maximum,
     "minimum": T.minimum,
     "gt greater": P.greater,
@@ -119,6 +126,7 @@ _UNARY: dict[str, Callable[[Any], Any]] = {
     "log10": lambda x: x.log() / math.log(10.0),
     "logsigmoid log_sigmoid": F.logsigmoid,
     "silu": F.silu,
+    "mish": lambda x: x * x.softplus().tanh(),
     "floor": Tensor.floor,
     "ceil": lambda x: -(-x).floor(),
     "trunc fix": _whole,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .... import functional as T
+from .... import primitives as P
 from ....nn import functional as F
 from ....tensors import Tensor
 from .table import handles
@@ -97,3 +98,29 @@ def _bce_with_logits(
 @handles("cosine_similarity")
 def _cosine_similarity(_call: Call, x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     return F.cosine_similarity(x1, x2, dim, eps)
+
+
+@handles("cosine_embedding_loss")
+def _cosine_embedding_loss(
+    _call: Call,
+    x1: Any,
+    x2: Any,
+    target: Any,
+    margin: float = 0.0,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:
+    if size_average is not None or reduce is not None:
+        return NotImplemented
+    lengths = (((x1 * x1).sum(-1) + 1e-12) * ((x2 * x2).sum(-1) + 1e-12)).sqrt()
+    cosine = (x1 * x2).sum(-1) / lengths
+    apart = P.where(cosine > margin, cosine - margin, 0.0)
+    losses = P.where(P.equal(target, 1), 1.0 - cosine, P.where(P.equal(target, -1), apart, 0.0))
+    return _reduced(losses, reduction)
+
+
+@handles("cdist")
+def _cdist(_call: Call, x1: Any, x2: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
+    """The distance of each row of ``x1`` (..., P, M) to each of ``x2`` (..., R, M): (..., P, R)."""
+    return (x1.expand_dims(-2) - x2.expand_dims(-3)).norm(p, axis=-1)

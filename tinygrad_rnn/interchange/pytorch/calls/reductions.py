@@ -8,7 +8,7 @@ import numpy as np
 
 from .... import functional as T
 from ....tensors import Tensor
-from ...composed_operators import as_boolean, flat_positions
+from ...composed_operators import as_boolean, flat_positions, running_logsumexp
 from ...program import constant
 from .table import axes_of, float_like, handles
 
@@ -92,6 +92,11 @@ def _softmax(call: Call, x: Any, dim: Any = None, *_args: Any, **_kwargs: Any) -
 def _cumsum(call: Call, x: Any, dim: int, **_kwargs: Any) -> Any:
     x = float_like(x, call)
     return (x.astype(np.int64) if x.dtype.kind == "b" else x).cumsum(dim) if x.ndim else x
+
+
+@handles("logcumsumexp")
+def _logcumsumexp(_call: Call, x: Any, dim: int) -> Any:
+    return running_logsumexp(x, dim) if x.ndim else x
 
 
 @handles("topk", "sort", "kthvalue", "median", "nanmedian", "mode", "cummax", "cummin")
