@@ -64,7 +64,7 @@ class AlikePlaces:
             for slot, x in enumerate(node.operands):
                 if isinstance(x, Ref):
                     source = self.scene.record.nodes[x.index]
-                    carried = source.scope.step not in (None, node.scope.step)
+                    carried = node.scope.step is not None and source.scope.step not in (None, node.scope.step)
                     how = f"{slot}{' before' * carried}"
                     up["family", number].append((how, self.place(x.index)))
                     down[self.place(x.index)].append((f"{how} of {_kind(node)}", ("family", number)))
@@ -89,7 +89,7 @@ class AlikePlaces:
         """Each two states that are made alike, and for the places around the first those around the second."""
         states = [self.place(family[-1].index) for family in self.scene.states]
         for one, other in permutations(states, 2):
-            if self._made_of(self.node(one), 3) == self._made_of(self.node(other), 3):
+            if self._made_of(self.node(one), 2) == self._made_of(self.node(other), 2):
                 there = {way: place for place, way in self.directions(other, 2 * FAR).items()}
                 ways = [(place, there.get(way, place)) for place, way in self.directions(one, 2 * FAR).items()]
                 yield one, other, {mine: its for mine, its in ways if mine[0] == its[0] and mine != its}
@@ -104,7 +104,7 @@ class AlikePlaces:
 
     def _start(self, edit: Edit) -> Place | None:
         """The operation whose rule an edit changes, or else the first value that it names."""
-        changed = {self.place(index) for index, _ in (*edit.uses, *edit.parts, *edit.sent)}
+        changed = {self.place(index) for index, _ in (*edit.uses, *edit.parts)}
         named = PLACE.search(edit.words)
         return changed.pop() if len(changed) == 1 else named and self.place(int(named[2]))
 

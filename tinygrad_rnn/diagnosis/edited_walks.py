@@ -35,7 +35,7 @@ from ..source_names import constants, variables
 from ..tensors import Array, Tensor
 from .attempts import Attempts
 from .local_derivatives import Cuts, Pulls, mended, unbroadcast, with_cuts
-from .repeated_operations import with_all_rows, with_ends, with_live_beginnings
+from .repeated_operations import with_all_rows, with_ends, with_live_beginnings, with_steps_of_readers
 from .variables import with_variables
 
 Use = tuple[int, int]  #: a node, and which operand of it
@@ -146,6 +146,7 @@ class Record:
             lambda g: with_all_rows(g, places),
             lambda g: with_variables(timed(g), g, names),
             with_ends,
+            with_steps_of_readers,
             lambda g: with_live_beginnings(g, places),
             mended,
         ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -130,26 +131,47 @@ def _saved_by_another_step(scene: Scene, loop: Loop) -> Iterator[Edit]:
 
 def _saved_by_another_cell(scene: Scene) -> Iterator[Edit]:
     """Edits in which every rule of a cell uses what another cell alike saved."""
-    record = scene.record
+    record, made = scene.record, defaultdict[tuple[str, bool], list[Edit]](list)
     for one, other, there in scene.alike.cells():
         names = [scene.named(scene.alike.node(place)) for place in (one, other)]
         text = f"Every rule of the cell of {names[0]} uses what that of {names[1]} saved"
         weights = {index for kind, index in there if kind == "leaf" and record.nodes[index].requires_grad}
-        for how, back_to_front, kept in (
-            ("", False, weights),
-            (", counted from the other end", True, weights),
-            (", its weights too", False, set[int]()),
+        state = {n.index for n in scene.all_families[one[1]]}
+        inside = {scene.place[n.index][0] for n in scene.made_of_step(scene.all_families[one[1]])} | {one[1]}
+        cell = {k for k in inside if state & {(last := scene.all_families[k][-1].index), *scene.ancestors(last)}}
+        around = {number for _, number in there}
+        for how, back_to_front, kept, places in (
+            ("", False, weights, around),
+            (", but for what it is fed with", False, weights, cell),
+            (", counted from the other end", True, weights, around),
+            (", its weights too", False, set[int](), around),
         ):
             uses = dict[Use, Rule]()
             for (kind, number), (_, twin) in there.items():
-                family = scene.all_families[number] if kind == "family" else []
+                family = scene.all_families[number] if kind == "family" and number in places else []
                 others = scene.all_families[twin][:: -1 if back_to_front else 1] if family else []
                 for node, like in zip(family, others, strict=False):
-                    own = {i for i in node.sources if i in kept or kept & {*record.nodes[i].sources}}
+                    own = {
+                        i for i in node.sources if {*(record.nodes[i].sources or [i])} <= kept
+                    }  # also a weight transposed
                     if node.shape == like.shape and node.scope.step is not None:
                         changed = {i: value for i, value in _as_in(record, node, like).items() if i not in own}
                         uses |= dict.fromkeys(_reading(record, node), Valued(changed))
-            yield Edit(f"{text}{how}.", uses, cost=1.15)
+            edit = Edit(f"{text}{how}.", uses, cost=1.15)
+            yield edit
+            if (onward := _goes_on(scene, one)) == _goes_on(scene, other):
+                for before in made[how, not onward]:
+                    if (both := before.together(edit)) is not None:
+                        yield replace(
+                            both, words=f"{before.words[:-1]}, and {edit.words[:1].lower()}{edit.words[1:]}", cost=1.2
+                        )
+                made[how, onward].append(edit)
+
+
+def _goes_on(scene: Scene, place: tuple[str, int]) -> bool:
+    """Whether the first step of a state is the first in time."""
+    family = scene.all_families[place[1]]
+    return (family[0].scope.step or 0) < (family[-1].scope.step or 0)
 
 
 def _reading(record: Record, node: Node) -> list[Use]:

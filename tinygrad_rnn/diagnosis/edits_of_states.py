@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import combinations, pairwise, permutations, product
 
 import numpy as np
@@ -223,7 +224,7 @@ def _forward_order(scene: Scene) -> Iterator[Edit]:
 
 def _not_zeroed(scene: Scene) -> Iterator[Edit]:
     """Edits in which a carried gradient does not start from 0: what a loop left, or another one."""
-    record, left = scene.record, dict[int, Array]()
+    record, sent, left = scene.record, scene.record.truth.contributions, dict[int, Array]()
     for family in scene.states:
         total = np.zeros(family[0].shape)
         for user, slot in scene.carries(family).get(0, []):
@@ -235,10 +236,12 @@ def _not_zeroed(scene: Scene) -> Iterator[Edit]:
         seeds = {g[-1].index: left[f[-1].index] for f, g in zip(one, two)}
         fits = all(f[0].shape == g[0].shape and g[-1].index in record.truth.gradients for f, g in zip(one, two))
         if fits and len(one) == len(two):
-            loop = f"the loop over {scene.names_of(one)}"
-            yield _starting(
-                scene, two, f"what {'an earlier call of this loop' if one is two else loop} left there", seeds
-            )
+            handed = {use: g[-1].index for f, g in zip(one, two) for use in scene.carries(f).get(0, []) if use in sent}
+            constant = all(record.nodes[record.target_of(use)].index not in scene.given for use in handed)
+            loop = "an earlier call of this loop" if one is two else f"the loop over {scene.names_of(one)}"
+            edit = _starting(scene, two, f"what {loop} left there", seeds)
+            moved = handed and constant and one is not two  # so that two layers' loops may start so
+            yield replace(edit, seeds={}, sent=dict[Use, int | None](handed)) if moved else edit
     for group in groups:
         yield from _left_by_the_row_before(scene, group)
     for family in scene.states:
@@ -280,39 +283,61 @@ def _left_by_the_row_before(scene: Scene, states: list[Family]) -> Iterator[Edit
 
 
 def _at_other_steps(scene: Scene) -> Iterator[Edit]:
-    """Edits in which what a state receives within its step, from the loss or a layer above, arrives at another step."""
+    """Edits in which what a value receives, from the loss, a layer above or a later step, arrives at another step.
+
+    Of a state and of what is in a list of all steps before any of it is read: an index may be another there.
+    """
     record = scene.record
-    for family in scene.states:
-        before = scene.chain(family)[0]
-        begins = before if before != family[0].index and before in record.truth.gradients else None
-        groups: dict[int, dict[int, Use]] = defaultdict(dict)
-        for t, node in enumerate(family):
+    for family in scene.families:
+        held = family[-1].index < min((user for n in family for user, _ in record.users[n.index]), default=0)
+        groups: dict[int, dict[int, list[Use]]] = defaultdict(lambda: defaultdict(list))
+        for t, node in enumerate(family if len(family) > 1 and (held or scene.is_state(family)) else ()):
             for use in record.users[node.index]:
                 if use in record.truth.contributions:
-                    groups[scene.place[use[0]][0]][t] = use
-        last = len(family) - 1
+                    groups[scene.place[use[0]][0]][t].append(use)
         for number, uses in groups.items():
-            if len(uses) < 2:
-                continue
-            source, name = scene.named(scene.all_families[number][-1]), scene.named(family[-1])
-            if len({use[0] for use in uses.values()}) == 1:  # what is put together of all steps is one operation
-                for when, at, price in times(last + 1, windows=True):
-                    lost = {uses[t]: scaled(0.0) for t in at if t in uses}
-                    text = f"{when}, what {name} receives from {source}"
-                    yield Edit(f"{text} is missing.", lost, cost=price, scaling=text)
-            for words, moved in (
-                ("one step late", {t: t + 1 for t in uses}),
-                ("one step early", {t: t - 1 for t in uses}),
-                ("one step early, of the first at what it starts from", {t: t - 1 for t in uses} if begins else {}),
-                ("one step late, the last at the first (np.roll)", {t: (t + 1) % (last + 1) for t in uses}),
-                ("one step early, the first at the last (np.roll)", {t: (t - 1) % (last + 1) for t in uses}),
-                ("in reverse order", {t: last - t for t in uses}),
-            ):
-                sent: dict[Use, int | None] = {
-                    uses[t]: family[to].index if 0 <= to <= last else begins if "starts from" in words else None
-                    for t, to in moved.items()
-                }
-                yield Edit(f"What {name} receives from {source} arrives {words}.", sent=sent, cost=1.2)
+            yield from _moved(scene, family, uses, scene.named(scene.all_families[number][-1]))
+        for some in [[*groups], *([k for k in groups if k != left] for left in groups)] if held and groups else ():
+            if len(some) > 1:
+                joined = {t: [use for k in some for use in groups[k].get(t, ())] for t in range(len(family))}
+                names = " and ".join(scene.named(scene.all_families[k][-1]) for k in some)
+                yield from _moved(scene, family, joined, names if len(some) < len(groups) else "all that reads it")
+
+
+def _moved(scene: Scene, family: Family, uses: Mapping[int, list[Use]], source: str) -> Iterator[Edit]:
+    """Edits in which what these uses send, by step, arrives at the value of another step."""
+    record, last, name = scene.record, len(family) - 1, scene.named(family[-1])
+    before = scene.chain(family)[0]
+    begins = before if before != family[0].index and before in record.truth.gradients else None
+    if len({use for some in uses.values() for use in some}) < 2:
+        return
+    if len({user for some in uses.values() for user, _ in some}) == 1:  # what is put together of all steps
+        for when, at, price in times(last + 1, windows=True):
+            lost = {use: scaled(0.0) for t in at for use in uses.get(t, ())}
+            text = f"{when}, what {name} receives from {source}"
+            yield Edit(f"{text} is missing.", lost, cost=price, scaling=text)
+    ways: list[tuple[str, Callable[[int], int]]] = [
+        ("one step late", lambda t: t + 1),
+        ("one step early", lambda t: t - 1),
+        ("one step early, of the first at what it starts from", lambda t: t - 1),
+        ("one step late, the last at the first (np.roll)", lambda t: (t + 1) % (last + 1)),
+        ("one step early, the first at the last (np.roll)", lambda t: (t - 1) % (last + 1)),
+        ("in reverse order", lambda t: last - t),
+    ]
+    for words, to in ways:
+        start = begins if "starts from" in words else None
+        sent: dict[Use, int | None] = {
+            use: family[to(t)].index if 0 <= to(t) <= last else start for t, some in uses.items() for use in some
+        }
+        if start is not None or "starts from" not in words:
+            yield Edit(f"What {name} receives from {source} arrives {words}.", sent=sent, cost=1.2)
+    sent_there = record.truth.contributions
+    arriving = [np.sum([sent_there[use] for use in uses.get(t, ())], axis=0) for t in range(last + 1)]
+    for which, whole in (("last", arriving[-1]), ("first", arriving[0])):
+        if all(n.shape == np.shape(whole) for n in family):
+            seeds = {n.index: np.asarray(whole - g) for n, g in zip(family, arriving, strict=True)}
+            text = f"At every step, what {name} receives from {source} is that of the {which} step"
+            yield Edit(f"{text}: an index stands still.", seeds=seeds, cost=1.2)
 
 
 def _also_to_another(scene: Scene) -> Iterator[Edit]:

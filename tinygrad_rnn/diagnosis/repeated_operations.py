@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise, takewhile
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -28,14 +28,18 @@ def families(graph: Graph, made_at: Sequence[Any]) -> list[list[Node]]:
     uses: dict[int, list[int | None]] = defaultdict(list)
     for source, target, _ in graph.edges:
         uses[source].append(graph.nodes[target].scope.step)
+    made: dict[Any, set[Any]] = defaultdict(set)
+    for node in graph.nodes:  # of several in a row, as of a comprehension, only the last has its instruction
+        made[_place(node)] |= {made_at[node.index]} - {None}
     groups: dict[Any, list[Node]] = defaultdict(list)
     seen: dict[Any, int] = defaultdict(int)
     for node in graph.nodes:
         if node.op is None:
             continue
         weights = tuple(_weight(graph, x, uses) for x in node.operands)
-        key: tuple[Any, ...] = (_place(node), made_at[node.index], weights)
+        key: tuple[Any, ...] = (_place(node), weights)
         if node.scope.step is not None:  # several alike in one step are told apart by their order
+            key = (*key, made_at[node.index] if len(made[_place(node)]) > 1 else None)
             at = (key, node.scope.step)
             key = (*key, seen[at])
             seen[at] += 1
@@ -74,6 +78,21 @@ def with_ends(graph: Graph) -> Graph:
     return Graph.of(nodes, graph.outputs)
 
 
+def with_steps_of_readers(graph: Graph) -> Graph:
+    """``graph``, with values made between two loops, such as a layer's outputs, counted to the steps that read them.
+
+    Every value of such a list is read at one step, and others, computed on the same line, are read at others.
+    """
+    steps: dict[Any, dict[int, int]] = defaultdict(dict)
+    for node in graph.nodes:
+        read = {graph.nodes[k].scope.step for k in graph.consumers[node.index]} - {None}
+        if node.op is not None and node.scope.step is None and node.site and len(read) == 1:
+            steps[_line(node)][node.index] = read.pop() or 0
+    found = {i: t for made in steps.values() if len(set(made.values())) > 1 for i, t in made.items()}
+    nodes = [replace(n, scope=n.scope._replace(step=found.get(n.index, n.scope.step))) for n in graph.nodes]
+    return Graph.of(nodes, graph.outputs)
+
+
 def with_live_beginnings(graph: Graph, made_at: Mapping[int, Any]) -> Graph:
     """``graph``, with gradients for initial states that are constants, so that a mistake can send to them.
 
@@ -87,11 +106,15 @@ def with_live_beginnings(graph: Graph, made_at: Mapping[int, Any]) -> Graph:
                 read[made_at[node.serial], node.op and node.op.name, slot].append(x.index)
     nodes, live = list(graph.nodes), set[int]()
     for indices in read.values():
+        constant = [nodes[i].op is None and not nodes[i].requires_grad for i in indices]
         later = {nodes[i].shape for i in indices if nodes[i].op is not None and nodes[i].requires_grad}
-        begin = list(takewhile(lambda i: nodes[i].op is None and not nodes[i].requires_grad, indices))
-        again = {i for i in indices[len(begin) :] if nodes[i].op is None and i not in begin}
-        if begin and not again and {nodes[i].shape for i in begin} <= later - {()}:  # of layers in a loop, several
-            live.update(begin)
+        runs = [list(run) for _, run in groupby(range(len(indices)), key=constant.__getitem__)]
+        begin = {
+            indices[k] for run in runs[:-1] if constant[run[0]] for k in run
+        }  # each is followed by what is computed
+        few = all(len(run) <= len(runs[0]) for run in runs if constant[run[0]])  # of layers in a loop, several
+        if begin and few and constant[0] and not constant[-1] and {nodes[i].shape for i in begin} <= later - {()}:
+            live |= begin
     for node in graph.nodes:
         if node.index in live or any(nodes[i].requires_grad for i in node.sources):
             nodes[node.index] = replace(node, requires_grad=True)
