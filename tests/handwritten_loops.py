@@ -310,7 +310,7 @@ MISTAKES = [
     ('words', "d[\"Wy\"] += h.T @ dy", "if t: d[\"Wy\"] += h.T @ dy", "first step skipped for Wy",
      "At the first step only, what Wy receives from (all h) @ Wy is missing"),
     ('both', "(1 - u * u)", "(1 - np.tanh(q) ** 2)", "before its bias",
-     "At every step, at tanh(y) the derivative of tanh uses tanh(y) with y before its bias in the place of y"),
+     "Once, at tanh(y) the derivative of tanh uses tanh(y) with y before its bias in the place of y"),
     ('both', "d[\"V\"] += dy.T @ s", "d[\"V\"] += dy.T @ np.concatenate([f[t], bs[t]], 1)", "computed order",
      "At every step, what V receives from y uses [f, b] with b counted from the other end in the place of b"),
     ('both', "d[\"V\"] += dy.T @ s", "d[\"V\"] += dy.T @ np.concatenate([b[t], f[t]], 1)", "[b; f]",

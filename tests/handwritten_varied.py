@@ -287,7 +287,7 @@ MISTAKES = [
     ("tagger", '("W_fw", "U_fw", "W_bw", "U_bw", "V"):\n        g[k]', '("W_fw", "U_fw", "W_bw", "U_bw"):\n        g[k]', "no penalty for V", "Once, what V receives from V^2 is missing."),
     ("tagger", '("W_fw", "U_fw", "W_bw", "U_bw", "V"):\n        g[k]', "p:\n        g[k]", "a penalty for biases, too", "The gradient of b_fw, b_bw, c has +0.1 times the value itself in it too, as of a penalty."),
     ("tagger", 'dh * (1 - h["bw"][t] ** 2)', 'dh * (1 - h["fw"][t] ** 2)', "tanh' of the other direction", "At every step, at h⁽²⁾ the derivative of tanh uses h⁽¹⁾ counted from the other end."),
-    ("tagger", 'g["V"] += dz @ both[t].T', 'g["V"] += dz @ both[T - 1 - t].T', "states counted from the end", "At every step, what V receives from V @ [h⁽¹⁾, h⁽²⁾] uses [h⁽¹⁾, h⁽²⁾] counted from the other end."),
+    ("tagger", 'g["V"] += dz @ both[t].T', 'g["V"] += dz @ both[T - 1 - t].T', "states counted from the end", 'Once, what V receives from V @ [h⁽¹⁾, h⁽²⁾] uses [h⁽¹⁾, h⁽²⁾] counted from the other end.'),
     ("padded", "dh = dh + live * dpooled", "dh = dh + dpooled", "the mask of the mean forgotten", "At every step, what h receives from live ⊙ h lacks the factor live."),
     ("padded", "dmean / lengths[:, None]", "dmean / T", "mean over all steps", "Once, what pooled receives from mean is divided by 4, not by lengths[:, None]."),
     ("padded", "dmean / lengths[:, None]", "dmean / lengths.max()", "mean over the longest", "Once, what pooled receives from mean is divided by 4, not by lengths[:, None]."),

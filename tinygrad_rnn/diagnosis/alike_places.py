@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
 from itertools import permutations
 from typing import TYPE_CHECKING
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PLACE = re.compile(r"⟦(\(?)(\d+)⟧")
 #: what tells values apart that are called the same, and the names of layers
 APART, NUMBER = re.compile(r", number \d+"), re.compile(rf"(?<=[^\W\d])\d+|{MARKS.pattern}")
+#: on a way, what is made of what: two layers may be alike but for what they read
+KIND = re.compile(r"\|[^/⟧]*")
 #: so many operations away a value is looked for
 FAR = 6
 #: at more places than this, an edit is not made at all of them
@@ -44,7 +46,7 @@ class AlikePlaces:
         self._directions: dict[tuple[Place, int], dict[Place, str]] = {}
         self._subjects: dict[int, str] = {}  #: by edit: the name of the value that it speaks of first
         #: edits by start; keyed by what they say, how closely their places are alike, and what these share
-        self._groups: dict[tuple[str, int, Hashable], dict[Place, Edit]] = defaultdict(dict)
+        self._groups: dict[tuple[str, int, Hashable], dict[Place, list[Edit]]] = defaultdict(lambda: defaultdict(list))
 
     def place(self, index: int) -> Place:
         """The family that a computed value belongs to, or the leaf that it is."""
@@ -66,7 +68,7 @@ class AlikePlaces:
                     source = self.scene.record.nodes[x.index]
                     carried = node.scope.step is not None and source.scope.step not in (None, node.scope.step)
                     how = f"{slot}{' before' * carried}"
-                    up["family", number].append((how, self.place(x.index)))
+                    up["family", number].append((f"{how}|{_kind(source)}", self.place(x.index)))
                     down[self.place(x.index)].append((f"{how} of {_kind(node)}", ("family", number)))
         return {place: up[place] + sorted(down[place]) for place in (*up, *down)}
 
@@ -90,9 +92,10 @@ class AlikePlaces:
         states = [self.place(family[-1].index) for family in self.scene.states]
         for one, other in permutations(states, 2):
             if self._made_of(self.node(one), 2) == self._made_of(self.node(other), 2):
-                there = {way: place for place, way in self.directions(other, 2 * FAR).items()}
-                ways = [(place, there.get(way, place)) for place, way in self.directions(one, 2 * FAR).items()]
-                yield one, other, {mine: its for mine, its in ways if mine[0] == its[0] and mine != its}
+                there = {KIND.sub("", way): place for place, way in self.directions(other, 2 * FAR).items()}
+                mine = self.directions(one, 2 * FAR).items()
+                ways = [(place, there.get(KIND.sub("", way), place)) for place, way in mine]
+                yield one, other, {a: b for a, b in ways if a[0] == b[0] and a != b}
 
     def relative(self, words: str, start: Place) -> str | None:
         """``words`` with every value replaced by the way from ``start`` to it; None if one of them is far away."""
@@ -134,19 +137,19 @@ class AlikePlaces:
             named = PLACE.search(edit.words)
             self._subjects[id(edit)] = self.scene.called(self.scene.record.nodes[int(named[2])]) if named else ""
             for level, key in enumerate(self._keys.get(start, ())):
-                if key is not None:
-                    self._groups[words, level, key].setdefault(start, edit)
+                for told in (words, KIND.sub("", words)) if key is not None else ():
+                    self._groups[told, level, key][start].append(edit)
 
     def together(self) -> Iterator[Edit]:
         """One edit for each mistake that was noted at several places: it makes the mistake at all of them."""
         known = set[frozenset[int]]()
         for _, group in sorted(self._groups.items(), key=lambda each: -each[0][1]):
-            edits = list(group.values())
-            if 1 < len(edits) <= MOST and (key := frozenset(map(id, edits))) not in known:
-                known.add(key)
-                yield from self._at_all(edits)
+            for edits in zip(*group.values(), strict=False) if 1 < len(group) <= MOST else ():
+                if (key := frozenset(map(id, edits))) not in known:  # two gates may lie alike from there
+                    known.add(key)
+                    yield from self._at_all(edits)
 
-    def _at_all(self, edits: list[Edit]) -> Iterator[Edit]:
+    def _at_all(self, edits: Sequence[Edit]) -> Iterator[Edit]:
         whole: Edit | None = edits[0]
         for edit in edits[1:]:
             whole = whole and whole.together(edit)

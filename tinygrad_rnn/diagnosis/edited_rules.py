@@ -10,9 +10,11 @@ import numpy as np
 
 from ..graph import Node
 from ..tensors import Array
-from .edited_walks import ByElement, Record, Rewrite, Rule
+from .edited_walks import ByElement, Record, Rule
 
 Slope = Callable[[Array, Array], Array]  #: of a result and the value before it
+#: rules whose replaced values are kept, at most
+KEPT = 512
 Late = Array | Callable[[], Array]  #: a value, perhaps made only when it is needed
 
 
@@ -67,21 +69,30 @@ PRODUCTS: dict[str, list[Slope]] = {
 
 @dataclass(frozen=True, eq=False)
 class Valued(ByElement):
-    """The true rule, with some saved values replaced by others."""
+    """The true rule, with some saved values replaced by others, and those ``remade`` that are computed of them."""
 
     changed: Mapping[int, Late]
+    remade: Sequence[int] = ()  #: each after those that it is made of
 
-    def now(self) -> dict[int, Array]:
-        """The replaced values as arrays, by node."""
-        return {index: made(value) for index, value in self.changed.items()}
+    def now(self, record: Record) -> dict[int, Array]:
+        """The replaced values as arrays, by node; kept for a while, as several uses in a row need them."""
+        known = record.replaced.get(self)
+        if known is None:
+            known = {index: made(value) for index, value in self.changed.items()}
+            for index in self.remade:
+                known[index] = record.forward(record.nodes[index], known)
+            if len(record.replaced) >= KEPT:
+                record.replaced.clear()
+            record.replaced[self] = known
+        return known
 
     def factor(self, record: Record, node: Node, slot: int) -> Array:
         """The number by which each element of the gradient is multiplied, for elementwise operations."""
-        return record.raw(node, slot, np.ones(node.shape), self.now())
+        return record.raw(node, slot, np.ones(node.shape), self.now(record))
 
     def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
         """The contribution to operand ``slot`` of ``node``, given the node's gradient ``g``."""
-        return record.pull(node, slot, g, self.now())
+        return record.pull(node, slot, g, self.now(record))
 
 
 @dataclass(frozen=True)
@@ -149,14 +160,13 @@ class AsIf:
 
 @dataclass(frozen=True, eq=False)
 class Instead:
-    """The true rule, applied to ``given``, times a number, instead of the node's gradient."""
+    """The true rule, applied to ``given`` instead of the node's gradient."""
 
     given: Late
-    factor: float = 1.0
 
     def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
         """The contribution to operand ``slot`` of ``node``, whatever the node's gradient ``g`` is."""
-        return record.pull(node, slot, self.factor * made(self.given))
+        return record.pull(node, slot, made(self.given))
 
 
 def by_itself(index: int) -> Rule:
@@ -341,58 +351,3 @@ class TimesLeaf:
         changed = np.array(whole[self.leaf])
         changed[(slice(None),) * axis + (slice(start, stop),)] *= self.factor
         return changed
-
-
-def times_leaf(leaf: int, factor: float) -> Rewrite:
-    """A `TimesLeaf` of the whole leaf."""
-    return TimesLeaf(leaf, factor)
-
-
-def added(one: int, two: int) -> Rewrite:
-    """The sum of the gradients of two leaves."""
-    return lambda whole: np.asarray(whole[one] + whole[two])
-
-
-def turned_leaf(leaf: int) -> Rewrite:
-    """The leaf's gradient with `blocks_transposed`."""
-
-    def rewrite(whole: Mapping[int, Array]) -> Array:
-        turned = blocks_transposed(whole[leaf])
-        return whole[leaf] if turned is None else turned
-
-    return rewrite
-
-
-def permuted(leaf: int, axis: int, order: Sequence[int]) -> Rewrite:
-    """The leaf's gradient, with its blocks along an axis in another order."""
-
-    def rewrite(whole: Mapping[int, Array]) -> Array:
-        blocks = np.split(whole[leaf], len(order), axis)
-        return np.concatenate([blocks[k] for k in order], axis)
-
-    return rewrite
-
-
-def without_row(leaf: int, row: int) -> Rewrite:
-    """The leaf's gradient, with one row set to 0."""
-    return lambda whole: np.where((np.arange(len(whole[leaf])) == row)[:, None], 0.0, whole[leaf])
-
-
-def along_time(leaf: int, axis: int, shift: int | None) -> Rewrite:
-    """The leaf's gradient with time reversed (``shift`` None), or moved by ``shift`` steps and filled with 0."""
-
-    def rewrite(whole: Mapping[int, Array]) -> Array:
-        if shift is None:
-            return np.flip(whole[leaf], axis)
-        moved = np.roll(whole[leaf], shift, axis)
-        blank = [slice(None)] * moved.ndim
-        blank[axis] = slice(0, shift) if shift > 0 else slice(shift, None)
-        moved[tuple(blank)] = 0.0
-        return moved
-
-    return rewrite
-
-
-def clipped(leaf: int, limit: float) -> Rewrite:
-    """The leaf's gradient, clipped to ± ``limit``."""
-    return lambda whole: np.clip(whole[leaf], -limit, limit)

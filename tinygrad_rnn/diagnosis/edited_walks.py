@@ -166,6 +166,7 @@ class Record:
         for source, target, slot in self.graph.edges:
             self.users[source].append((target, slot))
         self.pulled = Pulls(self)
+        self.replaced: dict[Rule, dict[int, Array]] = {}  #: by rule, the values that it replaces
         tensors = self.graph.tensors()
         loss = tensors[self.graph.outputs[0]]
         position = {x.serial: index for index, x in enumerate(tensors)}
@@ -224,14 +225,15 @@ class Record:
         """``feeds``, values by node, and every value that changes in the forward pass if those are given."""
         found = dict(feeds)
         for node in self.nodes:
-            if node.op is None or node.index in found:
-                continue
-            if any(isinstance(x, Ref) and x.index in found for x in node.operands):
-                operands = [
-                    found.get(x.index, self.values[x.index]) if isinstance(x, Ref) else x for x in node.operands
-                ]
-                found[node.index] = np.asarray(node.op.forward(*operands, **node.attrs))
+            if node.index not in found and not found.keys().isdisjoint(node.sources):
+                found[node.index] = self.forward(node, found)
         return found
+
+    def forward(self, node: Node, changed: Mapping[int, Array]) -> Array:
+        """What a node computes if some of its operands have other values, given by node."""
+        operands = [changed.get(x.index, self.values[x.index]) if isinstance(x, Ref) else x for x in node.operands]
+        assert node.op is not None
+        return np.asarray(node.op.forward(*operands, **node.attrs))
 
     # Walks with edits ------------------------------------------------------------------------------------
 

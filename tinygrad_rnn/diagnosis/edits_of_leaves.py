@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise, permutations
 
 import numpy as np
@@ -10,19 +10,8 @@ import numpy as np
 from ..graph import Node, Ref
 from ..tensors import Array
 from .edit_context import Scene
-from .edited_rules import (
-    TimesLeaf,
-    added,
-    along_time,
-    blocks_transposed,
-    clipped,
-    of_one_row,
-    permuted,
-    times_leaf,
-    turned_leaf,
-    without_row,
-)
-from .edited_walks import Edit, Part, Rule, Use, scaled
+from .edited_rules import TimesLeaf, blocks_transposed, of_one_row
+from .edited_walks import Edit, Part, Rewrite, Rule, Use, scaled
 
 
 def of_leaves(scene: Scene) -> Iterator[Edit]:
@@ -31,19 +20,15 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
     shared = [leaf for leaf in leaves if _is_shared(scene, leaf)]
     for words, some, cost in (("The gradient of every shared weight", shared, 1.05), ("Every gradient", leaves, 1.0)):
         if len(some) > 1:
-            none = {leaf.index: times_leaf(leaf.index, 0.0) for leaf in some}
-            yield Edit(f"{words} is missing.", leaves=none, scaling=words, cost=cost)
+            none = {leaf.index: TimesLeaf(leaf.index, 0.0) for leaf in some}
+            yield Edit(f"{words} is missing.", leaves=dict[int, Rewrite](none), scaling=words, cost=cost)
     for leaf in leaves:
         name, i = scene.named(leaf), leaf.index
-        yield Edit(
-            f"The gradient of {name} is missing.",
-            leaves={i: times_leaf(i, 0.0)},
-            cost=1.05,
-            scaling=f"The gradient of {name}",
-        )
+        text = f"The gradient of {name}"
+        yield Edit(f"{text} is missing.", leaves={i: TimesLeaf(i, 0.0)}, cost=1.05, scaling=text)
         turned = blocks_transposed(np.zeros(leaf.shape))
         if turned is not None and turned.shape == leaf.shape:
-            yield Edit(f"The gradient of {name} is transposed.", leaves={i: turned_leaf(i)}, cost=0.9)
+            yield Edit(f"{text} is transposed.", leaves={i: _turned(i)}, cost=0.9)
         yield from _sequence(scene, leaf)
         yield from _blocks(scene, leaf)
         yield from _overwritten(scene, leaf)
@@ -52,19 +37,17 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
         names, s = [_listed(scene, each) for each in (mine, theirs)], "s" if len(mine) > 1 else ""
         there = dict(zip((leaf.index for leaf in mine), (leaf.index for leaf in theirs), strict=True))
         text = f"{names[0]} {'were' if s else 'was'} given"
-        instead = {i: times_leaf(j, 1.0) for i, j in there.items()}
+        instead: dict[int, Rewrite] = {i: TimesLeaf(j, 1.0) for i, j in there.items()}
         yield Edit(f"{text} the gradient{s} of {names[1]}.", leaves=instead, cost=1.1)
-        both = {i: added(i, j) for i, j in there.items()}
+        both = {i: _sum(i, j) for i, j in there.items()}
         own = f"their gradients and those of {names[1]} in one" if s else f"its gradient and that of {names[1]} in one"
         yield Edit(f"{text} {own}.", leaves=both, cost=1.15)
         if min(there.values()) > min(there):
-            exchanged, names[1] = (
-                instead | {j: times_leaf(i, 1.0) for i, j in there.items()},
-                f"those of {names[1]}" if s else names[1],
-            )
-            yield Edit(f"The gradients of {names[0]} and {names[1]} are exchanged.", leaves=exchanged)
+            text = f"The gradients of {names[0]} and {f'those of {names[1]}' if s else names[1]}"
+            exchanged = instead | {j: TimesLeaf(i, 1.0) for i, j in there.items()}
+            yield Edit(f"{text} are exchanged.", leaves=exchanged)
             joined = both | {j: both[i] for i, j in there.items()}
-            yield Edit(f"The gradients of {names[0]} and {names[1]} were added up in one buffer.", leaves=joined)
+            yield Edit(f"{text} were added up in one buffer.", leaves=joined)
     for node in scene.record.nodes:  # what is made once and read at every step, as an encoder's states
         if node.op is not None and node.scope.step is None and node.index in scene.record.truth.gradients:
             yield from _overwritten(scene, node)
@@ -74,7 +57,7 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
         limit = max((float(np.max(np.abs(g), initial=0.0)) for g in given), default=0.0)
         if _is_a_limit(limit, given):
             words = "Every gradient" if some is leaves else f"The gradient of {scene.named(some[0])}"
-            rewrites = {leaf.index: clipped(leaf.index, limit) for leaf in some}
+            rewrites = {leaf.index: _clipped(leaf.index, limit) for leaf in some}
             yield Edit(f"{words} is clipped to ±{limit:g}.", leaves=rewrites, cost=1.2 if some is leaves else 1.3)
 
 
@@ -186,7 +169,8 @@ def _silent_rows(scene: Scene, leaf: Node) -> Iterator[Edit]:
     for row in np.flatnonzero(np.any(scene.record.gradient(leaf.index) != 0, axis=-1)) if looked_up else ():
         text = f"Row {row} of the gradient of {scene.named(leaf)} is 0, as a padding's is."
         if leaf.index in scene.given and not np.any(scene.given[leaf.index][row]):
-            yield Edit(text, leaves={leaf.index: without_row(leaf.index, int(row))}, cost=1.1)
+            others = [-1 if k == row else k for k in range(len(scene.given[leaf.index]))]
+            yield Edit(text, leaves={leaf.index: _taken(leaf.index, 0, others)}, cost=1.1)
 
 
 def _is_shared(scene: Scene, leaf: Node) -> bool:
@@ -202,16 +186,40 @@ def _sequence(scene: Scene, leaf: Node) -> Iterator[Edit]:
     cut = [scene.record.nodes[user] for user, _ in scene.record.users[leaf.index]]
     if len(cut) < 2 or any(n.op is None or n.op.name != "getitem" for n in cut):
         return
-    for axis in (0, 1):
-        if leaf.shape[axis] < 2:
-            continue
-        along = "" if axis == 0 else " along its second axis"
-        for shift, words in ((None, "in reverse order"), (1, "one step late"), (-1, "one step early")):
-            yield Edit(
-                f"The gradient of {scene.named(leaf)} is written down {words}{along}.",
-                leaves={leaf.index: along_time(leaf.index, axis, shift)},
-                cost=1.1 + 0.1 * axis,
-            )
+    for axis, n in enumerate(leaf.shape[:2]):
+        along, cost = " along its second axis" if axis else "", 1.1 + 0.1 * axis
+        for words, places in (
+            ("in reverse order", range(n)[::-1]),
+            ("one step late", range(-1, n - 1)),
+            ("one step early", range(1, n + 1)),
+        ):
+            text = f"The gradient of {scene.named(leaf)} is written down {words}{along}."
+            if n > 1:
+                yield Edit(text, leaves={leaf.index: _taken(leaf.index, axis, places)}, cost=cost)
+
+
+def _taken(leaf: int, axis: int, places: Sequence[int]) -> Rewrite:
+    """The gradient of a leaf, with what stands along an axis taken from these places of it; 0 beside its ends."""
+
+    def rewrite(whole: Mapping[int, Array]) -> Array:
+        g = whole[leaf]
+        inside = np.array([0 <= k < g.shape[axis] for k in places])
+        kept = inside.reshape([-1 if k == axis else 1 for k in range(g.ndim)])
+        return np.where(kept, np.take(g, places, axis, mode="clip"), 0.0)
+
+    return rewrite
+
+
+def _turned(leaf: int) -> Rewrite:
+    return lambda whole: np.asarray(blocks_transposed(whole[leaf]))
+
+
+def _sum(one: int, two: int) -> Rewrite:
+    return lambda whole: np.asarray(whole[one] + whole[two])
+
+
+def _clipped(leaf: int, limit: float) -> Rewrite:
+    return lambda whole: np.clip(whole[leaf], -limit, limit)
 
 
 def _stacked(scene: Scene) -> Iterator[Edit]:
@@ -224,16 +232,13 @@ def _stacked(scene: Scene) -> Iterator[Edit]:
                 counts[leaf.index] = axis, count
     for count in {count for _, count in counts.values()}:
         mine = {i: axis for i, (axis, n) in counts.items() if n == count}
-        for order in permutations(range(count)):
-            if order == tuple(range(count)):
-                continue
-            put = ", ".join(str(k + 1) for k in order)
-            yield Edit(
-                f"The gates' blocks of every stacked weight are in the order {put}.",
-                leaves={i: permuted(i, axis, order) for i, axis in mine.items()},
-                cost=1.15,
-            )
-            if len(mine) > 1:
-                for i, axis in mine.items():
-                    words = f"The gates' blocks of {scene.named(scene.record.nodes[i])} are in the order {put}."
-                    yield Edit(words, leaves={i: permuted(i, axis, order)}, cost=1.15)
+        for order in [order for order in permutations(range(count)) if order != tuple(range(count))]:
+            rewrites = {}
+            for i, axis in mine.items():
+                blocks = np.split(np.arange(scene.record.nodes[i].shape[axis]), count)
+                rewrites[i] = _taken(i, axis, np.concatenate([blocks[k] for k in order]).tolist())
+            put = f"are in the order {', '.join(str(k + 1) for k in order)}."
+            yield Edit(f"The gates' blocks of every stacked weight {put}", leaves=rewrites, cost=1.15)
+            for i in mine if len(mine) > 1 else ():
+                words = f"The gates' blocks of {scene.named(scene.record.nodes[i])} {put}"
+                yield Edit(words, leaves={i: rewrites[i]}, cost=1.15)

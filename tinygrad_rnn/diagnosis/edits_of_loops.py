@@ -154,7 +154,7 @@ def _saved_by_another_cell(scene: Scene) -> Iterator[Edit]:
                     own = {
                         i for i in node.sources if {*(record.nodes[i].sources or [i])} <= kept
                     }  # also a weight transposed
-                    if node.shape == like.shape and node.scope.step is not None:
+                    if (node.op, node.shape) == (like.op, like.shape) and node.scope.step is not None:
                         changed = {i: value for i, value in _as_in(record, node, like).items() if i not in own}
                         uses |= dict.fromkeys(_reading(record, node), Valued(changed))
             edit = Edit(f"{text}{how}.", uses, cost=1.15)

@@ -44,15 +44,34 @@ def _other_numbers(scene: Scene, family: Family, slot: int, numbers: list[Series
         size = np.shape(record.target(node, 0))[axis]
     else:
         return
-    subject, seen = scene.subject(family, slot), set[bytes]()
-    for series in [*numbers, *_cut(numbers, len(family), own[0].size)]:
+    seen = set[bytes]()
+    for words, values, cost in _candidates(scene, family, own, numbers):
+        if len({o.size for o in own}) > 1:  # of a packed sequence fewer rows go on
+            values = [v.ravel()[: o.size] for v, o in zip(values, own, strict=True)]
+        fits = all(v.size == o.size and v.min(initial=0) >= 0 and v.max(initial=0) < size for v, o in zip(values, own))
+        key = np.concatenate([v.ravel() for v in values]).astype(int).tobytes()
+        if fits and key not in seen:
+            seen.add(key)
+            yield from _with_numbers(
+                scene, family, slot, words, [v.reshape(o.shape) for v, o in zip(values, own)], cost
+            )
+
+
+def _candidates(
+    scene: Scene, family: Family, own: list[Array], numbers: list[Series]
+) -> Iterator[tuple[str, list[Array], float]]:
+    """Numbers of other values or steps; for one operation that has the numbers of all steps, of all of them."""
+    count, once = own[0].size, len(family) == 1
+    for series in [*numbers, *_cut(numbers, len(family), count)]:
         places = scene.stand_ins.places(series, family)
-        for words, values, cost in series.variants(places, near=True) if places else ():
-            if len(family) == 1 and len(series.steps) > 1 and own[0].size == len(series.steps):
-                continue
-            yield from _with_numbers(scene, family, slot, subject, words, values, own, size, cost, seen)
-        if len(family) == 1:
-            yield from _all_at_once(scene, family, slot, subject, series, own, size, seen)
+        if places and not (once and len(series.steps) > 1 and count == len(series.steps)):
+            yield from series.variants(places, near=True)
+        if once and len(series.steps) == 1 and series.values[-1].size == count:
+            flat = series.values[-1].ravel()
+            series = Series(series.name, [flat[k : k + 1] for k in range(count)], 0, tuple(range(count)))
+        if once and len(series.steps) * series.values[-1].size == count:
+            for words, values, cost in series.variants(range(len(series.steps)), near=True):
+                yield words, [np.concatenate([v.ravel() for v in values])], cost
 
 
 def _cut(numbers: list[Series], steps: int, rows: int) -> Iterator[Series]:
@@ -64,53 +83,13 @@ def _cut(numbers: list[Series], steps: int, rows: int) -> Iterator[Series]:
                 yield Series(series.name, list(each), 0, tuple(range(steps)))
 
 
-def _all_at_once(
-    scene: Scene,
-    family: Family,
-    slot: int,
-    subject: str,
-    series: Series,
-    own: list[Array],
-    size: int,
-    seen: set[bytes],
-) -> Iterator[Edit]:
-    """The same for one operation that has the numbers of all steps."""
-    count = own[0].size
-    if len(series.steps) == 1 and series.values[-1].size == count:
-        flat = series.values[-1].ravel()
-        series = Series(series.name, [flat[k : k + 1] for k in range(count)], 0, tuple(range(count)))
-    if len(series.steps) * series.values[-1].size == count:
-        for words, values, cost in series.variants(range(len(series.steps)), near=True):
-            together = np.concatenate([v.ravel() for v in values])
-            yield from _with_numbers(scene, family, slot, subject, words, [together], own, size, cost, seen)
-
-
 def _with_numbers(
-    scene: Scene,
-    family: Family,
-    slot: int,
-    subject: str,
-    words: str,
-    values: list[Array],
-    own: list[Array],
-    size: int,
-    cost: float,
-    seen: set[bytes],
+    scene: Scene, family: Family, slot: int, words: str, values: list[Array], cost: float
 ) -> Iterator[Edit]:
-    if any(v.size < o.size or v.min(initial=0) < 0 or v.max(initial=0) >= size for v, o in zip(values, own)):
-        return
-    if len({o.size for o in own}) > 1:  # of a packed sequence fewer rows go on
-        values = [v.ravel()[: o.size] for v, o in zip(values, own, strict=True)]
-    if any(v.size != o.size for v, o in zip(values, own, strict=True)):
-        return
-    key = np.concatenate([v.ravel() for v in values]).astype(int).tobytes()
-    if key in seen:
-        return
-    seen.add(key)
-    record, rules, chosen = scene.record, dict[int, Rule](), dict[int, Array]()
-    for node, value, right in zip(family, values, own, strict=True):
+    record, rules, chosen, subject = scene.record, dict[int, Rule](), dict[int, Array](), scene.subject(family, slot)
+    for node, value in zip(family, values, strict=True):
         assert node.op is not None
-        whole = value.reshape(right.shape).astype(int)
+        whole = value.astype(int)
         if node.op.name == "cross_entropy":
             operand = node.operands[1]
             result = np.asarray(node.op.forward(record.target(node, 0), whole, **node.attrs))

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from itertools import permutations
 
 import numpy as np
 
 from ..graph import Node, Ref
-from ..tensors import Array
 from .edit_context import Family, Scene, is_nonlinear
-from .edited_rules import Late, Valued, made
+from .edited_rules import Late, Valued
 from .edited_walks import Edit, Rule, Use
 
 #: of more values of one shape than this, only two are exchanged
@@ -114,7 +112,7 @@ def reading(
 ) -> dict[Use, Rule]:
     """Every use whose rule needs a changed value, or what is `affected`."""
     remade, uses = affected(scene, changed, only, again=again)
-    return dict.fromkeys(uses, with_values(scene, changed, remade))
+    return dict.fromkeys(uses, Valued(changed, remade))
 
 
 def affected(
@@ -171,20 +169,3 @@ def descendants(scene: Scene, nodes: Iterable[Node]) -> set[int]:
         found |= new
         pending += new
     return found
-
-
-def with_values(scene: Scene, changed: Mapping[int, Late], remade: Iterable[int]) -> Valued:
-    """The true rule with ``changed`` values, and with those ``remade`` of them, computed when needed."""
-    known = dict(changed)
-
-    def again(node: Node) -> Array:
-        operands = [
-            made(known[x.index]) if isinstance(x, Ref) and x.index in known else scene.record.target(node, k)
-            for k, x in enumerate(node.operands)
-        ]
-        assert node.op is not None
-        return np.asarray(node.op.forward(*operands, **node.attrs))
-
-    for index in remade:
-        known[index] = partial(again, scene.record.nodes[index])
-    return Valued(known)

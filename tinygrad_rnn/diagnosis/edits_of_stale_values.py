@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from .edit_context import Scene, in_brackets
-from .edited_rules import Late, Valued
+from .edited_rules import Valued
 from .edited_walks import Edit, Rule, Use
-from .edits_of_saved_values import affected, with_values
+from .edits_of_saved_values import affected
 from .remade_values import remade
 from .stand_ins import Variant
 
@@ -48,7 +48,7 @@ def of_stale_values(scene: Scene) -> Iterator[Edit]:
                 for words, values, cost in variants:
                     if places and cost <= ANYWHERE:
                         changed = zip(line, values, made_of, strict=True)
-                        each = [with_values(scene, {index: value}, more) for index, value, (more, _) in changed]
+                        each = [Valued({index: value}, more) for index, value, (more, _) in changed]
                         rules = {use: each[t] for use, t in places.items()}
                         which = words.removeprefix(f"uses {name} ")
                         if which != words and cost <= 0.1 and where == "of its own step" and not again:
@@ -61,12 +61,18 @@ def of_stale_values(scene: Scene) -> Iterator[Edit]:
         gates = [each for each in found if each[0] in {scene.named(f[-1]) for f in scene.gates if f[-1].role}]
         for some in (found, gates):
             if len(some) > 1:
-                joined: dict[Use, dict[int, Late]] = defaultdict(dict)
+                joined: dict[Use, list[Valued]] = defaultdict(list)
                 for use, rule in (item for _, rules in some for item in rules.items()):
-                    joined[use] |= rule.changed
-                every: dict[Use, Rule] = {use: Valued(changes) for use, changes in joined.items()}
+                    joined[use].append(rule)
+                every: dict[Use, Rule] = {use: _with_all(rules) for use, rules in joined.items()}
                 names = ", ".join(dict.fromkeys(name for name, _ in some))
                 yield Edit(f"At every step, every rule of their own step uses {names} {which}.", every, cost=1.2)
+
+
+def _with_all(rules: list[Valued]) -> Valued:
+    """One rule with all the values that these replace."""
+    changed = {index: value for rule in rules for index, value in rule.changed.items()}
+    return Valued(changed, sorted({index for rule in rules for index in rule.remade} - changed.keys()))
 
 
 def _lines(scene: Scene) -> Iterator[list[int]]:

@@ -369,13 +369,6 @@ def _unmasked(scene: Scene, family: Family, slot: int, subject: str) -> Iterator
         if chosen.op is not None and chosen.op.name == "cross_entropy":  # it leaves the rows out itself
             uses[chosen.index, 0] = _of_scores(record, chosen, "g * (p - t)")
     yield Edit(f"At every step, {subject} is not masked: it is also sent where the other value was chosen.", uses)
-    if all(np.shape(record.target(n, slot)) == n.shape for n in family):
-        again = record.recomputed({n.index: np.asarray(record.target(n, slot)) for n in family})
-        text = (
-            f"At every step, {scene.named(family[-1])} is not masked, neither in the forward pass nor on the way back"
-        )
-        lost = {(n.index, 3 - slot): scaled(0.0) for n in family if (n.index, 3 - slot) in record.truth.contributions}
-        yield Edit(f"{text}: it is {scene.name_of(family[-1], slot)}.", uses | lost, values=again, cost=1.2)
 
 
 #: wrong rules for the scores x of a cross-entropy, with probabilities p and ones t at the target; right is g * (p - t)
@@ -520,17 +513,6 @@ def _summands(scene: Scene) -> Iterator[Edit]:
                     likely = is_nonlinear(family[0]) or op.name == "mul"
                     text = f"{words}: the derivative is on the other summand only."
                     yield Edit(text, parts=parts, cost=1.15 if likely else 1.3)
-                    taken: dict[Use, Rule] = {
-                        way[0]: Valued({family[t].index: scene.record.target(family[t], slot)})
-                        for t, ways in sends.items()
-                        for way in ways
-                        if len(way) == 1 and scene.record.nodes[way[0][0]].op.values_needed(way[0][1])[1] != ()  # type: ignore[union-attr]
-                    }
-                    if taken:
-                        text = f"{source} is walked back as if it were made of {scene.name_of(family[-1], slot)}"
-                        yield Edit(
-                            f"At every step, {text}, not of {scene.named(family[-1])}.", taken, parts=parts, cost=1.2
-                        )
                     if any(len(way) > 1 for ways in sends.values() for way in ways):
                         plain = {use: replace(part, plain=True) for use, part in parts.items()}
                         words = f"{words}, by all that is between: it was added after their derivatives were taken."

@@ -24,7 +24,7 @@ from .edited_rules import (
     true_slope,
 )
 from .edited_walks import Edit, Rule, Use
-from .remade_values import remade, results
+from .remade_values import remade
 from .stand_ins import ITSELF, LIKELY, Variant
 
 
@@ -33,7 +33,7 @@ def of_values(scene: Scene) -> Iterator[Edit]:
     for family in scene.families:
         for slot, nodes in scene.slots(family).items():
             for place in _places(scene, nodes, slot):
-                for kind in (_another, _in_one_factor, _with_its_result, _the_gradient_itself, _made_otherwise):
+                for kind in (_another, _in_one_factor, _the_gradient_itself, _made_otherwise):
                     yield from scene.attempts.items(kind(place))
             yield from scene.attempts.items(_a_factor_too_many(scene, nodes, slot))
         yield from scene.attempts.items(_instead_of_the_gradient(scene, family))
@@ -110,21 +110,6 @@ def _in_one_factor(place: _Place) -> Iterator[Edit]:
         for words, values, cost in scene.stand_ins.of(place.line, place.family):
             text = f"at {scene.named(node)} one of the two factors of the derivative of {node.op and node.op.name}"
             yield from place.edits(f"{text} uses {words}", values, 0.11 + cost, replaced)
-
-
-def _with_its_result(place: _Place) -> Iterator[Edit]:
-    """Edits that use another operand together with the result computed from it."""
-    op = place.family[0].op
-    if place.operand is None or op is None or not op.values_needed(place.slot)[0]:
-        return
-    for words, values, cost in place.scene.stand_ins.of(place.line, place.family):
-        if cost <= 0.2:
-            again = dict(zip(place.line, results(place.family, place.operand, values, place.scene), strict=True))
-
-            def both(node: Node, index: int, value: Late, again: dict[int, Late] = again) -> Rule:
-                return Valued({index: value, node.index: again[index]})
-
-            yield from place.edits(f"{place.rule} uses {words}, and the result made of it", values, 0.01 + cost, both)
 
 
 def _the_gradient_itself(place: _Place) -> Iterator[Edit]:
@@ -230,9 +215,7 @@ def _other_weights(scene: Scene) -> Iterator[Edit]:
         for words, value in others.items():
             changed = {leaf.index: value}
             for index in parts[1:]:
-                node = record.nodes[index]
-                operands = [changed.get(x.index) if isinstance(x, Ref) else x for x in node.operands]
-                changed[index] = np.asarray(node.op.forward(*operands, **node.attrs))  # type: ignore[union-attr]
+                changed[index] = record.forward(record.nodes[index], changed)
             uses: dict[Use, Rule] = {
                 (user, k): Valued(changed)
                 for index in parts

@@ -1,4 +1,4 @@
-"""Factors that differ from step to step, those of values, and targets that a mask hides: they are solved for.
+"""Factors that differ from step to step, and targets that a mask hides: they are solved for.
 
 Where what a step sends is missing, the given numbers change by so much; they are a sum of such changes, each with its
 own factor, if that is the mistake. The factors are found by least squares on the sketches, and then walked.
@@ -7,7 +7,6 @@ own factor, if that is the mistake. The factors are found by least squares on th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,8 @@ import numpy as np
 
 from ..graph import Ref
 from ..tensors import Array
-from .edited_rules import Instead, Valued
-from .edited_walks import Edit, Rule, Use, scaled
+from .edited_rules import Valued
+from .edited_walks import Edit, Rule, Use
 from .row_numbers import one_hot
 from .rules_as_text import with_factor
 from .student_names import as_written
@@ -57,30 +56,6 @@ def of_each_step(search: Search) -> Iterator[Edit]:
                 text = ", ".join(f"{f:.4g}" for f in np.round(factors, 9))
                 words = f"{words} has a factor of its own at every step: {text}"
             yield Edit(f"{words}{counted}.", uses, cost=1.45)
-
-
-def of_a_multiple(search: Search) -> Iterator[Edit]:
-    """Edits in which a value is taken, with any factor, where the gradient belongs that a rule is applied to."""
-    taken: dict[frozenset[Use], list[Tried]] = {}
-    for tried in search.tried:
-        uses = tried.edit.uses
-        if uses and not tried.edit.parts and all(isinstance(rule, Instead) for rule in uses.values()):
-            taken.setdefault(frozenset(uses), []).append(tried)
-    without = [Edit("", dict.fromkeys(places, scaled(0.0))) for places in taken]
-    places_of = dict(zip(map(id, without), taken, strict=True))
-    for lost in search.look(without):
-        for tried in taken[places_of[id(lost.edit)]]:
-            change, left = (tried.sketch - lost.sketch) / search.unit, (search.target - lost.sketch) / search.unit
-            share = float(change @ left / (change @ change)) if change.any() else 0.0
-            near = NEAR * np.linalg.norm(left) + 4 * np.sqrt(len(left))
-            if share and np.linalg.norm(share * change - left) <= near:
-                rules: dict[Use, Rule] = {
-                    use: replace(rule, factor=share)
-                    for use, rule in tried.edit.uses.items()
-                    if isinstance(rule, Instead)
-                }
-                words = f"{tried.edit.words[:-1]}, times {as_written(share)}."
-                yield Edit(words, rules, cost=tried.edit.cost + 0.1)
 
 
 def _at_few_steps(factors: Array) -> str:

@@ -112,8 +112,9 @@ def with_live_beginnings(graph: Graph, made_at: Mapping[int, Any]) -> Graph:
         begin = {
             indices[k] for run in runs[:-1] if constant[run[0]] for k in run
         }  # each is followed by what is computed
-        few = all(len(run) <= len(runs[0]) for run in runs if constant[run[0]])  # of layers in a loop, several
-        if begin and few and constant[0] and not constant[-1] and {nodes[i].shape for i in begin} <= later - {()}:
+        known = {np.asarray(nodes[i].value).tobytes() for i in indices[: len(runs[0])]}
+        same = all(np.asarray(nodes[i].value).tobytes() in known for i in begin)  # else it may have been detached
+        if begin and same and constant[0] and not constant[-1] and {nodes[i].shape for i in begin} <= later - {()}:
             live |= begin
     for node in graph.nodes:
         if node.index in live or any(nodes[i].requires_grad for i in node.sources):

@@ -84,7 +84,7 @@ def _formula(record: Record, node: Node, slot: int, rule: Rule | None) -> str:
         by = _recognized(record, -1, made(rule.value), "")
         put = None if by is None else rf"\left({true}\right) \odot {by}"
     elif isinstance(rule, Valued):
-        put = _with_values(record, node, true, rule.now())
+        put = _with_values(record, node, true, rule.now(record))
     return left.removesuffix(r"\mathrel{+}") + rf"\neq {true}" if put is None else f"{left}{sign}{put}"
 
 
