@@ -230,7 +230,7 @@ class Record:
         return found
 
     def forward(self, node: Node, changed: Mapping[int, Array]) -> Array:
-        """What a node computes if some of its operands have other values, given by node."""
+        """The value of a node if some of its operands have other values, given by node."""
         operands = [changed.get(x.index, self.values[x.index]) if isinstance(x, Ref) else x for x in node.operands]
         assert node.op is not None
         return np.asarray(node.op.forward(*operands, **node.attrs))
