@@ -97,19 +97,13 @@ class Valued(ByElement):
 
 @dataclass(frozen=True)
 class Sloped(ByElement):
-    """The derivative of a nonlinearity replaced by one of `SLOPES`; with ``alone``, not multiplied by the gradient."""
+    """The derivative of a nonlinearity replaced by one of `SLOPES`."""
 
     slope: str
-    alone: bool = False
 
     def factor(self, record: Record, node: Node, slot: int) -> Array:
         """The wrong derivative."""
         return SLOPES[self.slope](record.values[node.index], record.target(node, slot))
-
-    def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
-        """The contribution to operand ``slot`` of ``node``, given the node's gradient ``g``."""
-        slope = self.factor(record, node, slot)
-        return np.asarray(np.broadcast_to(slope, g.shape) if self.alone else g * slope)
 
 
 @dataclass(frozen=True, eq=False)

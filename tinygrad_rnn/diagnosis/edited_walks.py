@@ -79,7 +79,6 @@ class Part:
     sign: float = -1.0  #: 1: added; 0: neither
     instead: bool = False  #: nothing else is seen
     passed: bool = False  #: it is added to what is sent, as if nothing were between
-    plain: bool = False  #: as the first of those uses sent it
 
 
 @dataclass(eq=False)
@@ -441,17 +440,16 @@ class Record:
         part, rule = edit.parts.get(use), edit.uses.get(use)
         extra: Any = 0.0
         if part is not None:
-            shares, sent = [], []
+            shares = []
             for first, *way in part.of:
                 share = self.truth.contributions[first] + (kept[first][k] if first in kept else 0.0)
-                sent.append(share)
                 for index, through in way:
                     share = self.pull(self.nodes[index], through, share)
                 shares.append(share)
             whole = sum(shares[1:], start=shares[0])
             if part.instead or part.sign:
                 gradient = np.asarray(whole if part.instead else gradient + part.sign * whole)
-            extra = (sum(sent[1:], start=sent[0]) if part.plain else whole) if part.passed else 0.0
+            extra = whole if part.passed else 0.0
         if rule is not None:
             return self.ruled(rule, node, slot, gradient) + extra
         if part is not None or any(

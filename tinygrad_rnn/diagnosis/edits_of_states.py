@@ -480,38 +480,26 @@ def _not_reset(scene: Scene) -> Iterator[Edit]:
     record = scene.record
     for layer in scene.layers:
         chains = [scene.chain(f) for f in layer]
-        if any(
-            len(record.nodes[c[0]].shape) != 2 or record.nodes[c[0]].shape != record.nodes[c[-1]].shape for c in chains
-        ):
+        shapes = [(record.nodes[c[0]].shape, record.nodes[c[-1]].shape) for c in chains]
+        if any(len(first) != 2 or first != last for first, last in shapes):
             continue
-        count = record.nodes[chains[0][0]].shape[0]
-        changes = [
-            ("Every sequence starts from its own last state: the state was not reset", [(n, n) for n in range(count)])
-        ]
-        changes += [
-            (f"Sequence {n + 2} starts from the last state of sequence {n + 1}: the state was not reset", [(n + 1, n)])
-            for n in range(min(count - 1, 8))
-        ]
-        if count > 2:
-            all_but = [(n + 1, n) for n in range(count - 1)]
-            changes.append(("Every sequence starts from the last state of the one before it", all_but))
-        for words, rows in changes:
-            feeds: dict[int, Array] = {}
+        n, left = shapes[0][0][0], "the last state of sequence"
+        changes = {"Every sequence starts from its own last state: the state was not reset": [(k, k) for k in range(n)]}
+        for k in range(min(n - 1, 8)):
+            changes[f"Sequence {k + 2} starts from {left} {k + 1}: the state was not reset"] = [(k + 1, k)]
+        if n > 2:
+            changes["Every sequence starts from the last state of the one before it"] = [
+                (k + 1, k) for k in range(n - 1)
+            ]
+        for words, rows in changes.items():
+            feeds = {chain[0]: np.array(record.values[chain[0]]) for chain in chains}
             for chain in chains:
-                value = np.array(record.values[chain[0]])
                 for to, source in rows:
-                    value[to] = record.values[chain[-1]][source]
-                feeds[chain[0]] = value
+                    feeds[chain[0]][to] = record.values[chain[-1]][source]
             again = record.recomputed(feeds)
             step = record.nodes[chains[0][1]].scope.step
-            uses: dict[Use, Rule] = {
-                use: Valued(again)
-                for use in record.truth.contributions
-                if record.nodes[use[0]].scope.step == step and _depends(record.nodes[use[0]], again)
-            }
+            first = [use for use in record.truth.contributions if record.nodes[use[0]].scope.step == step]
+            read = [use for use in first if not again.keys().isdisjoint((use[0], *record.nodes[use[0]].sources))]
+            uses: dict[Use, Rule] = dict.fromkeys(read, Valued(again))
             yield Edit(f"{words}, in what was saved for the first step.", uses, cost=1.2)
             yield Edit(f"{words}, in the whole forward pass.", values=again, cost=1.25)
-
-
-def _depends(node: Node, changed: dict[int, Array]) -> bool:
-    return node.index in changed or any(isinstance(x, Ref) and x.index in changed for x in node.operands)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ast import Expression, parse
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from itertools import combinations, permutations
 
 import numpy as np
@@ -14,16 +13,7 @@ from ..graph import Node, Ref
 from ..tensors import Array
 from . import edited_rules, rules_as_text
 from .edit_context import Family, Scene, in_brackets, is_nonlinear
-from .edited_rules import (
-    SLOPES,
-    Sloped,
-    Times,
-    Valued,
-    alike_along,
-    blocks_transposed,
-    logistic_slope,
-    row,
-)
+from .edited_rules import Sloped, Times, Valued, blocks_transposed, logistic_slope
 from .edited_walks import Edit, Part, Record, Rule, Use, scaled
 from .repeated_operations import times
 
@@ -52,9 +42,6 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
         for factor, words in scene.factors.items():
             uses: dict[Use, Rule] = {(n.index, slot): scaled(factor) for n in family}
             yield Edit(f"At every step, {subject} is {words}.", uses, cost=1.3)
-        for words, nodes in (("first", family[1:]), ("last", family[:-1])):
-            twice: dict[Use, Rule] = {(n.index, slot): scaled(2.0) for n in nodes}
-            yield Edit(f"At every step but the {words}, {subject} is counted twice.", twice, cost=1.4)
     if scene.nearly:
         yield from scene.at_times(
             family, slot, f"{subject} was computed in float32", _each(edited_rules.single), cost=0.5
@@ -115,14 +102,14 @@ def _wrong_rules(scene: Scene, family: Family, slot: int) -> Iterator[Wrong]:
     if shape != target and len(shape) >= len(target):
         for which, k in (("first", 0), ("last", -1)):
             text = f"is not un-broadcast: the {which} row instead of the sum over the batch"
-            yield text, _each(row(k)), True, 0.0
+            yield text, _each(edited_rules.row(k)), True, 0.0
         yield "is summed over all axes, to one number for all elements", _each(edited_rules.one_number), False, 0.1
     same = len({(n.shape, np.shape(record.target(n, slot))) for n in family}) == 1
     for axis, size in enumerate(shape if len(shape) > 1 and same else ()):
         for words, change in (("averaged", np.mean), ("summed", np.sum)) if size > 1 else ():
             text, rule = (
                 f"is {words} over axis {axis}, and each place along it is given that",
-                alike_along(change, axis),
+                edited_rules.alike_along(change, axis),
             )
             yield text, lambda _, r=rule: r, False, 0.2  # type: ignore[misc]
         for other in range(axis):
@@ -185,8 +172,6 @@ def _other_divisors(scene: Scene, family: Family, slot: int) -> Iterator[Wrong]:
         return lambda n: Valued({n.operands[1].index: change(record.target(n, 1))})  # type: ignore[union-attr]
 
     yield f"is not divided by {name}", by(np.ones_like), True, 0.0
-    yield f"is multiplied with, not divided by, {name}", by(np.reciprocal), True, 0.0
-    yield f"is divided twice by {name}", by(np.square), True, 0.0
     lengths = record.values[divisor.index]
     for number in sorted(
         {float(scene.steps), float(np.size(lengths)), float(np.max(lengths)), float(np.mean(lengths))}
@@ -457,14 +442,11 @@ def _nonlinearities(scene: Scene) -> Iterator[Edit]:
         alone = op is not None and len(family[0].operands) == 1 and isinstance(operand, Ref) and not op.moves(0)
         if op is None or not alone or np.shape(record.target(family[0], 0)) != family[0].shape:
             continue
-        for words, slope in SLOPES.items():
+        for words, slope in edited_rules.SLOPES.items():
             if not words.startswith("1:") and _plain(record, slope, family):
                 continue  # 0, or 1, everywhere: that is said otherwise
-            at = f"at {scene.named(family[0])} the derivative of {op.name} is"
-            text = f"{at} taken to be {words}"
+            text = f"at {scene.named(family[0])} the derivative of {op.name} is taken to be {words}"
             yield from scene.at_times(family, 0, text, lambda _, s=words: Sloped(s), single=words in OFTEN)
-            text, only = f"{at} {words} alone: the gradient is not in it", Sloped(words, alone=True)
-            yield from scene.at_times(family, 0, text, lambda _, r=only: r, single=False, cost=0.4)
 
 
 def _plain(record: Record, slope: edited_rules.Slope, family: Family) -> bool:
@@ -513,10 +495,6 @@ def _summands(scene: Scene) -> Iterator[Edit]:
                     likely = is_nonlinear(family[0]) or op.name == "mul"
                     text = f"{words}: the derivative is on the other summand only."
                     yield Edit(text, parts=parts, cost=1.15 if likely else 1.3)
-                    if any(len(way) > 1 for ways in sends.values() for way in ways):
-                        plain = {use: replace(part, plain=True) for use, part in parts.items()}
-                        words = f"{words}, by all that is between: it was added after their derivatives were taken."
-                        yield Edit(words, parts=plain, cost=1.2)
     for family in scene.families:
         if family[0].op is not None and family[0].op.infix in ("+", "-") and len(scene.slots(family)) == 2:
             yield from _in_place(scene, family)

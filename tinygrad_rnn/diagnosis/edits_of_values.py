@@ -10,19 +10,9 @@ import numpy as np
 
 from ..graph import Node, Ref
 from ..tensors import Array
+from . import edited_rules
 from .edit_context import Family, Scene, in_brackets, is_nonlinear
-from .edited_rules import (
-    PRODUCTS,
-    Instead,
-    Late,
-    OneReplaced,
-    Slope,
-    Times,
-    Valued,
-    blocks_transposed,
-    by_itself,
-    true_slope,
-)
+from .edited_rules import Instead, Late, OneReplaced, Slope, Times, Valued, blocks_transposed
 from .edited_walks import Edit, Rule, Use
 from .remade_values import remade
 from .stand_ins import ITSELF, LIKELY, Variant
@@ -101,8 +91,8 @@ def _another(place: _Place) -> Iterator[Edit]:
 def _in_one_factor(place: _Place) -> Iterator[Edit]:
     """Edits that use another value in one of the two factors of a nonlinearity's derivative."""
     scene, node = place.scene, place.family[0]
-    products = PRODUCTS.get(true_slope(scene.record, node) or "", []) if place.operand is None else []
-    for product in products:
+    known = (edited_rules.true_slope(scene.record, node) if place.operand is None else None) or ""
+    for product in edited_rules.PRODUCTS.get(known, ()):
 
         def replaced(_node: Node, _index: int, value: Late, product: Slope = product) -> Rule:
             return OneReplaced(product, value)
@@ -116,7 +106,7 @@ def _the_gradient_itself(place: _Place) -> Iterator[Edit]:
     """Edits that use the node's gradient in the place of a value."""
     nodes = [place.scene.record.nodes[index] for index in place.line]
     if all(n.shape == place.family[0].shape for n in (*nodes, *place.family)):
-        rules = {n.index: by_itself(index) for n, index in zip(place.family, place.line, strict=True)}
+        rules = {n.index: edited_rules.by_itself(index) for n, index in zip(place.family, place.line, strict=True)}
         text = f"{place.rule} uses the gradient that arrives where {place.name} belongs"
         yield from place.scene.at_times(
             place.family, place.slot, text, lambda n: rules[n.index], single=False, cost=0.25

@@ -146,13 +146,6 @@ def _untrue(node: Node, slot: int, operands: list[Any]) -> bool:
     return not abs(claimed - float(np.vdot(gradient, moved))) <= 1e-9 * size + UNSEEN
 
 
-def _summed(sent: Array, shape: tuple[int, ...]) -> Array:
-    """``sent`` summed to ``shape``, that of an operand which was broadcast."""
-    extra = sent.ndim - len(shape)
-    axes = (*range(extra), *(extra + i for i, n in enumerate(shape) if n == 1))
-    return np.asarray(sent.sum(axes).reshape(shape))
-
-
 def _with_the_derivative(op: Primitive, slots: set[int]) -> Primitive:
     """``op`` with the derivative of its reference for the operands ``slots``, computed one element at a time."""
 
@@ -161,7 +154,7 @@ def _with_the_derivative(op: Primitive, slots: set[int]) -> Primitive:
             return op.pull(slot, g, y, operands, attrs)
         shape = np.shape(operands[slot])
         if op.elementwise and (slope := _stepped(op, slot, np.ones(shape), operands, attrs)) is not None:
-            return _summed(g * slope, shape)
+            return unbroadcast((g * slope)[None], shape)[0]
         units = np.eye(int(np.prod(shape))).reshape(-1, *shape)
         rows = [_stepped(op, slot, unit, operands, attrs) for unit in units]
         return np.array([0.0 if row is None else np.vdot(row, g) for row in rows]).reshape(shape)

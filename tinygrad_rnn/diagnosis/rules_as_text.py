@@ -15,11 +15,7 @@ from ..tensors import Array
 from .edited_walks import Record, Rule, scaled
 
 #: what is sent, by operation: of the gradient g, the result y, the operand x; sum and mean are along the axis
-TEXTS = {
-    "softmax": "y * (g - sum(g * y))",
-    "log_softmax": "g - exp(y) * sum(g)",
-    "logsumexp": "g * exp(x - y)",
-}
+TEXTS = {"softmax": "y * (g - sum(g * y))", "log_softmax": "g - exp(y) * sum(g)", "logsumexp": "g * exp(x - y)"}
 #: what several operations send together that are written as one; s is what the result was divided by
 TOGETHER = [
     TEXTS["softmax"],

@@ -75,7 +75,7 @@ def _formula(record: Record, node: Node, slot: int, rule: Rule | None) -> str:
         slope = re.sub(
             "(?<![a-z])[xy](?![a-z])", lambda m: RESULT if m[0] == "y" else OPERAND, SLOPES_AS_LATEX[rule.slope]
         )
-        put = slope if rule.alone else rf"{GRADIENT} \odot {slope}"
+        put = rf"{GRADIENT} \odot {slope}"
     elif rule is transposed:
         put = rf"\left({true}\right)^\top"
     elif isinstance(rule, AsIf) and rule.other is node:
