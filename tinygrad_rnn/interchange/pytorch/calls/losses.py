@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .... import functional as T
@@ -14,21 +15,29 @@ if TYPE_CHECKING:
     from ..recorder import Call
 
 
-@handles("cross_entropy", "cross_entropy_loss")
+def loss(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Enter a loss under its ``names``; it is not told PyTorch's former words for ``reduction``, which must be None."""
+
+    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
+        @handles(*names)
+        def mirror(_call: Call, *args: Any, size_average: Any = None, reduce: Any = None, **settings: Any) -> Any:
+            return function(*args, **settings) if size_average is None and reduce is None else NotImplemented
+
+        return function
+
+    return enter
+
+
+@loss("cross_entropy", "cross_entropy_loss")
 def _cross_entropy(
-    _call: Call,
     x: Any,
     target: Any,
     weight: Any = None,
-    size_average: Any = None,
     ignore_index: int = -100,
-    reduce: Any = None,
     reduction: F.Reduction = "mean",
     label_smoothing: float = 0.0,
 ) -> Any:
-    if size_average is not None or reduce is not None or not isinstance(reduction, str):
-        return NotImplemented
-    if target.dtype.kind not in "iu":
+    if not isinstance(reduction, str) or target.dtype.kind not in "iu":
         return NotImplemented
     if weight is None and not label_smoothing:
         return _losses(F.cross_entropy(x, target, ignore_index, "none"), target, ignore_index, reduction)
@@ -56,20 +65,9 @@ def _nll(x: Tensor, target: Tensor, weight: Any, ignore_index: int, reduction: s
     return weighted.sum() if reduction == "sum" else weighted.sum() / share.sum()
 
 
-@handles("nll_loss")
-def _nll_loss(
-    _call: Call,
-    x: Any,
-    target: Any,
-    weight: Any = None,
-    size_average: Any = None,
-    ignore_index: int = -100,
-    reduce: Any = None,
-    reduction: str = "mean",
-) -> Any:
-    if size_average is not None or reduce is not None or not isinstance(reduction, str):
-        return NotImplemented
-    return _nll(x, target, weight, ignore_index, reduction)
+@loss("nll_loss")
+def _nll_loss(x: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: Any = "mean") -> Any:
+    return _nll(x, target, weight, ignore_index, reduction) if isinstance(reduction, str) else NotImplemented
 
 
 def _reduced(losses: Tensor, reduction: Any) -> Any:
@@ -78,18 +76,9 @@ def _reduced(losses: Tensor, reduction: Any) -> Any:
     return losses.sum() if reduction in ("sum", 2) else losses.mean()
 
 
-@handles("binary_cross_entropy_with_logits")
-def _bce_with_logits(
-    _call: Call,
-    x: Any,
-    target: Any,
-    weight: Any = None,
-    size_average: Any = None,
-    reduce: Any = None,
-    reduction: str = "mean",
-    pos_weight: Any = None,
-) -> Any:
-    if size_average is not None or reduce is not None or pos_weight is not None:
+@loss("binary_cross_entropy_with_logits")
+def _bce_with_logits(x: Any, target: Any, weight: Any = None, reduction: Any = "mean", pos_weight: Any = None) -> Any:
+    if pos_weight is not None:
         return NotImplemented
     losses = x.softplus() - target * x
     return _reduced(losses if weight is None else losses * weight, reduction)
@@ -100,19 +89,8 @@ def _cosine_similarity(_call: Call, x1: Any, x2: Any, dim: int = 1, eps: float =
     return F.cosine_similarity(x1, x2, dim, eps)
 
 
-@handles("cosine_embedding_loss")
-def _cosine_embedding_loss(
-    _call: Call,
-    x1: Any,
-    x2: Any,
-    target: Any,
-    margin: float = 0.0,
-    size_average: Any = None,
-    reduce: Any = None,
-    reduction: str = "mean",
-) -> Any:
-    if size_average is not None or reduce is not None:
-        return NotImplemented
+@loss("cosine_embedding_loss")
+def _cosine_embedding_loss(x1: Any, x2: Any, target: Any, margin: float = 0.0, reduction: Any = "mean") -> Any:
     lengths = (((x1 * x1).sum(-1) + 1e-12) * ((x2 * x2).sum(-1) + 1e-12)).sqrt()
     cosine = (x1 * x2).sum(-1) / lengths
     apart = P.where(cosine > margin, cosine - margin, 0.0)
