@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sources import parsed
 
 HERE = Path(__file__).parents[1]
 
@@ -63,14 +64,16 @@ def called(node: ast.expr) -> str | None:
 
 def imports(name: str, path: Path, known: dict[str, Path]) -> Iterator[str]:
     """The modules of ours that a module imports, at its top or in its functions, by statement or by `import_module`."""
-    pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    text = path.read_text(encoding="utf-8")
+    calls = any(importer in text for importer in IMPORTERS)  # in an expression only a call can import
+    pending: list[ast.AST] = [parsed(text)]
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.If) and called(node.test) == "TYPE_CHECKING":
             pending.extend(node.orelse)
             continue
-        pending.extend(ast.iter_child_nodes(node))
+        pending.extend(x for x in ast.iter_child_nodes(node) if calls or not isinstance(x, ast.expr))
         wanted: list[str] = []
         if isinstance(node, ast.Import):
             wanted = [alias.name for alias in node.names]
@@ -85,7 +88,10 @@ def imports(name: str, path: Path, known: dict[str, Path]) -> Iterator[str]:
 
 def computes_a_name(path: Path) -> bool:
     """Whether a file imports by anything but a whole name that is written there."""
-    calls = [x for x in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(x, ast.Call)]
+    text = path.read_text("utf-8")
+    if not any(name in text for name in IMPORTERS):
+        return False
+    calls = [x for x in ast.walk(parsed(text)) if isinstance(x, ast.Call)]
     given = [x.args[0] if x.args else x for x in calls if called(x.func) in IMPORTERS]
     return any(not isinstance(x, ast.Constant) or str(x.value).startswith(".") for x in given)
 
@@ -203,7 +209,7 @@ def privates(root: Path) -> set[tuple[str, str, str]]:
     Of modules what is imported; attributes only across folders, and not those that `Recorded` declares.
     """
     trees = {
-        path.relative_to(root).as_posix(): ast.parse(path.read_text("utf-8"))
+        path.relative_to(root).as_posix(): parsed(path.read_text("utf-8"))
         for package in ("tinygrad_rnn", "viz")
         for path in sorted((root / package).rglob("*.py"))
     }

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sources import parsed
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -76,7 +77,7 @@ def foreign(folder: str) -> Iterator[tuple[str, str, str | None, int]]:
     files = sorted((ROOT / folder).rglob("*.py"))
     ours = {p.stem for p in files}
     for path in files:
-        for name, guard, line in imports(ast.parse(path.read_text("utf-8"))):
+        for name, guard, line in imports(parsed(path.read_text("utf-8"))):
             if name in sys.stdlib_module_names or name in ("tinygrad_rnn", "viz", "__future__"):
                 continue
             if folder == "examples" and name in ours:

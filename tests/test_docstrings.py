@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import surface
+from sources import parsed
 
 import tinygrad_rnn as tg
 import tinygrad_rnn.testing
@@ -108,7 +109,7 @@ def raised(thing: Any) -> set[str]:
     if inspect.isclass(thing) and not constructed(thing):
         return set()
     function = inspect.unwrap(thing.__init__ if inspect.isclass(thing) else thing)
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    tree = parsed(textwrap.dedent(inspect.getsource(function)))
     calls = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)]
     named = {call.func.id for call in calls if isinstance(call.func, ast.Name)}
     return {name for name in named if name.endswith("Error")}
@@ -144,7 +145,7 @@ def test_a_missing_word_is_noticed():
 
 def openings(text: str) -> Iterator[tuple[str, str]]:
     """Every module, class and function of a file that has a docstring, private ones too, and its first line."""
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (words := ast.get_docstring(node)):
             yield getattr(node, "name", "the module"), words.splitlines()[0]
 

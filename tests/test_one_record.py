@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sources import parsed
 
 import tinygrad_rnn as tg
 import viz
@@ -418,7 +419,7 @@ def listed(text: str) -> list[tuple[int, list[str]]]:
     found: list[tuple[int, list[str]]] = []
     if len(_QUOTED.findall(text)) < 2:
         return found
-    tree = ast.parse(text)
+    tree = parsed(text)
     allowed = registries(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Tuple | ast.List | ast.Set):
@@ -438,7 +439,9 @@ def listed(text: str) -> list[tuple[int, list[str]]]:
 def asked(text: str) -> list[tuple[int, list[str]]]:
     """Functions that ask in conditions for four primitives or more, one after the other: line and names."""
     found = []
-    for function in ast.walk(ast.parse(text)):
+    if len(_QUOTED.findall(text)) < 2:
+        return found
+    for function in ast.walk(parsed(text)):
         if isinstance(function, ast.FunctionDef):
             conditions = [node.test for node in ast.walk(function) if isinstance(node, ast.If | ast.IfExp)]
             compared = [node for test in conditions for node in ast.walk(test) if isinstance(node, ast.Compare)]

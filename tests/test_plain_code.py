@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from sources import parsed
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,7 +31,7 @@ def is_written_out(x: ast.expr) -> bool:
 def tricks(text: str) -> list[str]:
     """``[x] * condition``, ``"ab"[condition]``, ``(do(), x)[1]``."""
     found = []
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         multiplied = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)
         if multiplied and is_written_out(node.left) and is_condition(node.right):
             found.append(ast.unparse(node))
@@ -76,7 +77,7 @@ PLAIN = {"property", "cached_property", "staticmethod", "classmethod", "cache"}
 def unused(texts: Iterable[str]) -> list[str]:
     """Private functions and methods that are named nowhere but where they are defined."""
     words = collections.Counter(re.findall(r"\w+", "\n".join(texts)))
-    defined = [x for text in texts for x in ast.walk(ast.parse(text)) if isinstance(x, ast.FunctionDef)]
+    defined = [x for text in texts for x in ast.walk(parsed(text)) if isinstance(x, ast.FunctionDef)]
     entered = {x.name for x in defined for by in x.decorator_list if ast.unparse(by) not in PLAIN}
     names = {x.name for x in defined if re.fullmatch(r"_[a-z](\w*[^\W_])?", x.name)}
     return sorted(name for name in names - entered - CALLED_FROM_OUTSIDE if words[name] == 1)

@@ -50,6 +50,10 @@ class CrossEntropyLoss(_Loss):
     ) -> None:
         super().__init__(locals())
 
+    def forward(self, logits: Any, target: Any) -> Tensor:
+        """The loss of predictions against targets, reduced as ``reduction`` says."""
+        return super().forward(logits, target)
+
 
 class NLLLoss(_Loss):
     """`functional.nll_loss`, ``-log_probabilities[target]``, ``ignore_index``, ``reduction`` and ``weight`` kept.
@@ -63,6 +67,10 @@ class NLLLoss(_Loss):
 
     def __init__(self, ignore_index: int = -100, reduction: Reduction = "mean", *, weight: Any = None) -> None:
         super().__init__(locals())
+
+    def forward(self, log_probabilities: Any, target: Any) -> Tensor:
+        """The loss of predictions against targets, reduced as ``reduction`` says."""
+        return super().forward(log_probabilities, target)
 
 
 class MSELoss(_Loss):

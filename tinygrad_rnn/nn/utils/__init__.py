@@ -30,7 +30,10 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Tens
 
 
 def clip_grad_norm_(
-    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float | str = 2.0,
+    error_if_nonfinite: bool = False,
 ) -> Tensor:
     """Scale all gradients by ``max_norm / (norm + 1e-6)`` if the norm of them all together exceeds ``max_norm``.
 
