@@ -12,11 +12,12 @@ from ..source_line import in_library
 
 def variables(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
     """Variables around a function, its defaults, attributes of its object, with their names."""
-    function = inspect.unwrap(function)
-    if inspect.ismethod(function):
+    if inspect.ismethod(function):  # first: what it wraps, if anything, is no method and has no object
         yield from vars(function.__self__).items() if hasattr(function.__self__, "__dict__") else ()
-        function = function.__func__
-    if inspect.isfunction(function):
+        yield from variables(function.__func__)
+    elif (wrapped := inspect.unwrap(function)) is not function:
+        yield from variables(wrapped)
+    elif inspect.isfunction(function):
         yield from inspect.getclosurevars(function).nonlocals.items()
         yield from ((n, function.__globals__[n]) for n in _names(function.__code__) if n in function.__globals__)
         parameters = inspect.signature(function).parameters.values()
