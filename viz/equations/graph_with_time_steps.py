@@ -77,14 +77,35 @@ def _judged(graph: tg.Graph, rows: Sequence[StateRow], names: Known) -> tg.Graph
 
 
 def _place_beside_the_loop(graph: tg.Graph, nodes: list[tg.Node]) -> None:
-    """Give what lies between a step's scores and loss outside of the loop, and is used there alone, that step."""
+    """Give what lies outside of the loop the step that it is used in alone, if that lies between a step's scores and
+    loss; and the last step that it reads, if others read other steps in the same way, such as differences of states."""
     placed = {n.index for n in nodes if n.scope.step is not None and graph.nodes[n.index].scope.step is None}
     for node in reversed(nodes):
         steps = {nodes[i].scope.step if i in placed else None for i in graph.consumers[node.index]}
-        apart = node.scope.step is None and not (node.role or node.name or (node.requires_grad and node.op is None))
-        if apart and len(steps) == 1 and None not in steps:
+        if _is_apart(node) and len(steps) == 1 and None not in steps:
             placed.add(node.index)
             nodes[node.index] = replace(node, scope=node.scope._replace(step=steps.pop()))
+    alike: dict[Hashable, list[int]] = {}  #: by what it is and which steps it reads, seen from the last
+    of: dict[int, tuple[Hashable, int | None]] = {}  #: by node what it is, and its step
+    for node in nodes:
+        of[node.index] = (node.role or node.op and node.op.name, *node.scope[::2]), node.scope.step
+        read = [of[x.index] if isinstance(x, Ref) else (x, None) for x in node.operands]
+        last = max((step for _, step in read if step is not None), default=None)
+        if node.op is None or last is None or not _is_apart(node):
+            of[node.index] = (node.index, None) if node.scope.step is None else of[node.index]
+            continue
+        key = node.op, *((what, None if step is None else step - last) for what, step in read)
+        alike.setdefault(key, []).append(node.index)
+        of[node.index] = id(alike[key]), last
+    for own in alike.values():
+        if 1 < len(own) == len({of[i][1] for i in own}):
+            for i in own:
+                nodes[i] = replace(nodes[i], scope=nodes[i].scope._replace(step=of[i][1]))
+
+
+def _is_apart(node: tg.Node) -> bool:
+    """Whether it is of no step, nor called anything."""
+    return node.scope.step is None and not (node.role or node.name or (node.requires_grad and node.op is None))
 
 
 class _Carried:
