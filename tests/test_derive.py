@@ -1130,3 +1130,64 @@ def test_the_rows_of_a_table_are_inputs_and_the_table_is_none(tied, double):
     lines = [line.text for line in found.recurrence]
     assert "x_t = E[given_t]" in lines and "h_t = tanh(x_t @ W + h_(t-1) @ U)" in lines
     assert "x₄" in viz.render(loss).dot
+
+
+def differences(x):
+    w, u = (tg.randn(2, 2).requires_grad_() for _ in range(2))
+    states = [tg.zeros(1, 2)]
+    for t in range(5):
+        states.append(tg.tanh(x[t] @ w + states[-1] @ u))
+    return sum(((a - b) ** 2).sum() for a, b in zip(states[1:], states[2:]))
+
+
+def two_bidirectional_layers(x):
+    read, loss = [x[t] for t in range(5)], 0.0
+    for size in (2, 4):
+        passes = []
+        for each in (read, read[::-1]):
+            w, u, h, made = tg.randn(size, 2).requires_grad_(), tg.randn(2, 2).requires_grad_(), tg.zeros(1, 2), []
+            for element in each:
+                h = tg.tanh(element @ w + h @ u)
+                made.append(h)
+            passes.append(made)
+        read = [tg.concat(both, -1) for both in zip(passes[0], passes[1][::-1])]
+    for t, both in enumerate(read):
+        loss = loss + cross_entropy(both, [t % 4])
+    return loss
+
+
+@pytest.mark.parametrize("program", [differences, two_bidirectional_layers])
+def test_what_reads_neighbouring_steps_beside_the_loop_is_written_once(program, double):
+    found = viz.derive(program(tg.randn(5, 1, 2)))
+    assert_true(found)
+    for line in found.recurrence:
+        assert line.steps or line.left.step in (None, 1, 5), str(found)  # the ends of a sequence
+
+
+def test_the_parts_of_a_product_that_are_gates_are_called_so(double):
+    m, x, loss = tg.randn(5, 12).requires_grad_(), tg.randn(4, 1, 2), 0.0
+    h = c = tg.zeros(1, 3)
+    for t in range(4):
+        i, f, g, o = (tg.concat([x[t], h], -1) @ m).chunk(4, -1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+        loss = loss + (h**2).sum()
+    found = viz.derive(loss)
+    assert_true(found)
+    lines = [line.text for line in found.recurrence]
+    assert "i_t = sigmoid(a_t[:, 0:3])" in lines and "c_t = f_t * c_(t-1) + i_t * g_t" in lines, str(found)
+
+
+def test_a_layer_of_a_list_is_called_as_the_list_is(double):
+    class Layers(tg.nn.Module):
+        def __init__(self):
+            self.layers = tg.nn.ModuleList([tg.nn.Linear(2, 2), tg.nn.Linear(2, 2)])
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x).tanh()
+            return x.sum()
+
+    found = viz.derive(Layers()(tg.ones(1, 2)))
+    assert_true(found)
+    assert {"layers_0.weight", "layers_1.bias"} <= {line.left.stem for line in found.lines}, str(found)

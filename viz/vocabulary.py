@@ -153,7 +153,7 @@ def weight(graph: tg.Graph, node: tg.Node, states: Mapping[int, str], cells: Map
     if ANOTHERS in others:  # what a cell begins with may be another's
         others = others - {ANOTHERS} or {"x"}
     letter, reached = others.pop() if len(others) == 1 else None, _reached_state(graph, node.index, states)
-    return f"W_{letter}{reached}" if letter and reached else "W"
+    return f"W_{letter}{reached}" if letter and (letter, reached) != ("x", "y") else "W"
 
 
 def _letter(

@@ -119,7 +119,7 @@ class Module:
         if is_of(value, Parameter) and value.name is None:
             value.name = name
         elif is_of(value, Module) and value._name is None:
-            object.__setattr__(value, "_name", name)
+            _call(value, name if self._name is None or not _only_holds(self) else f"{self._name}.{name}")
         object.__setattr__(self, name, value)
         if name != "training":
             object.__setattr__(self, "_changes", self._changes + 1)
@@ -531,6 +531,19 @@ class Module:
         if not lines:
             return f"{type(self).__name__}({self.extra_repr()})"
         return "\n  ".join([f"{type(self).__name__}({self.extra_repr()}", *lines]) + "\n)"
+
+
+def _only_holds(module: Module) -> bool:
+    """Whether it is not called itself, such as a list."""
+    return type(module).forward is Module.forward
+
+
+def _call(module: Module, name: str) -> None:
+    """Name a module; those in one that only holds them are called with its name before theirs, ``blocks.0``."""
+    object.__setattr__(module, "_name", name)
+    for own, child in module.named_children() if _only_holds(module) else ():
+        if child._name == own:
+            _call(child, f"{name}.{own}")
 
 
 def _path(target: str, call: str) -> list[str]:

@@ -16,6 +16,7 @@ from ..ancestors import ancestors
 from ..graph import Graph, Node
 from .folding import Folding
 from .repeats import Recurrence, recurrences
+from .twins import STATES
 
 
 def timed(graph: Graph) -> Graph:
@@ -28,12 +29,22 @@ def timed(graph: Graph) -> Graph:
     """
     folding = Folding(graph)
     graph, loops = folding.graph, recurrences(folding)
-    nodes = _Naming(folding, loops).nodes if loops else graph.nodes
+    nodes = _Naming(folding, loops).nodes if loops else _one_step(graph)
     inner = _inner_states(nodes)
-    if loops or inner:
+    if nodes is not graph.nodes or inner:
         graph = Graph.of([replace(n, role=None) if n.index in inner else n for n in nodes], graph.outputs)
     vars(graph)["recurrences"] = tuple(replace(loop, graph=graph) for loop in loops)
     return graph
+
+
+def _one_step(graph: Graph) -> Sequence[Node]:
+    """The nodes of a graph in which a cell is called once: what makes its new state of given ones is one time step."""
+    nodes = graph.nodes
+    begun = {n.index for n in nodes if n.op is None and n.role in STATES}
+    made = [n.index for n in nodes if n.op is not None and n.role in STATES and not n.scope.backward]
+    within = set(ancestors(nodes, made)) if begun and made and not graph.steps else set[int]()
+    step = {i for i in within - begun if not nodes[i].is_parameter} if begun & within else set[int]()
+    return [replace(n, scope=n.scope._replace(step=0)) if n.index in step else n for n in nodes] if step else nodes
 
 
 def _inner_states(nodes: Sequence[Node]) -> set[int]:
@@ -42,7 +53,7 @@ def _inner_states(nodes: Sequence[Node]) -> set[int]:
     inner = set[int]()
     for node in reversed(nodes):
         place = node.scope.path, node.scope.step, node.role
-        if node.role not in ("h", "c") or node.op is None or node.scope.step is None or node.scope.backward:
+        if node.role not in STATES or node.op is None or node.scope.step is None or node.scope.backward:
             continue
         later = last.setdefault(place, node.index)
         if later == node.index:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..graph import Graph, Node
+from .twins import STATES
 
 
 def continued(graph: Graph) -> Graph:
@@ -69,7 +70,7 @@ def _goes_on(graph: Graph, earlier: Sequence[Node], call: Sequence[Node]) -> boo
     one, other = ({i for node in c for i in node.sources if graph.nodes[i].is_parameter} for c in (earlier, call))
     if one != other:
         return False
-    last = {n.index for n in earlier if n.scope.step == earlier[-1].scope.step and n.role in ("h", "c")}
+    last = {n.index for n in earlier if n.scope.step == earlier[-1].scope.step and n.role in STATES}
     return any(_handed_on(graph, source) in last for node in call if not node.scope.step for source in node.sources)
 
 

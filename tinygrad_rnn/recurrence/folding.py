@@ -21,7 +21,7 @@ from .detached import DETACH, in_the_step_that_reads_it, through
 from .inputs_with_gradients import is_looked_up, with_inputs_named
 from .periods import loop_turns
 from .reading_steps import reading_steps
-from .twins import aligned
+from .twins import STATES, aligned
 
 
 class Place(NamedTuple):
@@ -108,7 +108,7 @@ class Folding:
         """
         found, apart = set[int](), {p.loop for p in self.circle_of} - {None}
         for node in reversed(self.graph.nodes):
-            if node.role in ("h", "c"):
+            if node.role in STATES:
                 made = self.graph.consumers[node.index] if node.op is None else (node.index,)
                 places = [place for i in made if not self.learning[i] for place in [self.place[i]]]
                 if places and all(p and p.loop in apart and p not in self.circle_of for p in places):
@@ -144,7 +144,7 @@ class Folding:
                 return True
             self.totals.append(sums)
             return False
-        if not any(n.role in ("h", "c") for n in members) and self._only_summed_up(members):
+        if not any(n.role in STATES for n in members) and self._only_summed_up(members):
             self.totals.append(members)
             return False
         return any(n.shape != () for n in members)

@@ -11,6 +11,8 @@ from collections.abc import Hashable, Sequence
 
 from ..graph import Graph, Node, Ref
 
+#: What cells call the states that they are handed and hand on.
+STATES = ("h", "c")
 #: Operands of an operation that are compared one by one; a stack of a thousand steps has more.
 SLOTS = 6
 #: How far from a parameter's use an operation is told from others of its kind.
@@ -37,7 +39,7 @@ class _Alignment:
     def __init__(self, graph: Graph, places: Sequence[Hashable | None]) -> None:
         self.graph, self.places = graph, places
         # whether something is called a state: a cell calls so what it is handed, the last step's nobody
-        roles = ["" if n.role in ("h", "c") else n.role or "" for n in graph.nodes]
+        roles = ["" if n.role in STATES else n.role or "" for n in graph.nodes]
         self.heads = [
             (n.scope.path, n.scope.part or "", role, n.op.name if n.op else "", n.scope.backward)
             for n, role in zip(graph.nodes, roles, strict=True)

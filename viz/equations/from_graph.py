@@ -47,7 +47,7 @@ class Reader:
         self.graph, self.nodes, self.output = graph, graph.nodes, output
         self.gradients = dict(gradients)
         self.seed = gradients[output]
-        self.names = names(graph, output, known)
+        self.names, self.gates = names(graph, output, known), known.gates
         self.read: dict[int, Expression] = {}
         self.targets = [*dict.fromkeys([*named, output])]
         told = ((node.index, log_softmax.gradient(self.nodes, node)) for node in self.nodes)
@@ -66,7 +66,8 @@ class Reader:
         node = self.nodes[index]
         if node.scope.backward or index == self.seed:
             return False
-        return bool(node.role or node.name or index in self.targets or (node.op is None and not self._is_number(node)))
+        said = node.role or node.name or index in self.targets or index in self.gates
+        return bool(said or (node.op is None and not self._is_number(node)))
 
     def _is_number(self, node: tg.Node) -> bool:
         if node.op is not None or node.requires_grad or node.value is None:

@@ -52,6 +52,7 @@ def _judged(graph: tg.Graph, rows: Sequence[StateRow], names: Known) -> tg.Graph
     reads, or goes on from, and has been put out before is called as it was there.
     """
     nodes, begun = list(graph.nodes), {index for row in rows for index in row.initial}
+    begun |= {index for index, name in names.of.items() if name.step == 0}
     handed_on = operands(graph, see_through=True)[1]
     told = roles(graph, operands(graph, see_through=False)[0])
     for node, role in zip(graph.nodes, told, strict=True):

@@ -83,11 +83,13 @@ class Known:
         told = {i: found[0] for i, found in known.by_node().items()}
         own = {i: known.parameter(i) for i in known.parameters if i not in told or i in known.weights}
         self.of = told | own  #: by node of the graph, then of what it was rewritten to
+        self.gates = known.gates
 
     def moved(self, places: Mapping[int, int]) -> Self:
         """The same names at other ``places``."""
         self.of = {place: self.of[i] for i, place in places.items() if i in self.of}
         self.targets = {place for i, place in places.items() if i in self.targets}
+        self.gates = {place for i, place in places.items() if i in self.gates}
         return self
 
     def name(self, node: tg.Node) -> Name | None:
@@ -142,7 +144,7 @@ def _other_stem(graph: tg.Graph, node: tg.Node, known: Known) -> tuple[str, tupl
 
 def _identifier(text: str) -> str:
     """The text as Python has names, in whatever alphabet; with dots one of an attribute."""
-    plain = unicodedata.normalize("NFKC", text[:NAME_LIMIT])
+    plain = re.sub(r"(?<=\w)\.(?=\d+(\.|$))", "_", unicodedata.normalize("NFKC", text[:NAME_LIMIT]))  # of a list
     parts = ["".join(c if f"_{c}".isidentifier() else "_" for c in part) for part in plain.split(".")]
     if not all(parts) or any(map(_is_called, parts[:1] if len(parts) > 1 else ())):
         return "_".join(parts)

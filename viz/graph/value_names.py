@@ -73,6 +73,7 @@ class ValueNames:
         self.weights = vocabulary.weights(level.graph, self.marks)
         self.passes = self._passes()
         self.parameters = self._parameter_names()
+        self.gates = set[int]()  #: those that `variables` calls as the program calls what they are made of
 
     def parameter(self, index: int) -> Name:
         """The name of a parameter: the lecture's letter, or else its own, as it tells it from all others."""
@@ -138,10 +139,25 @@ class ValueNames:
                 said = said or node.requires_grad or node.value is None or node.value.size < 2
             if letter and not said and letter not in given and (letter, self.mark_of(path)) not in letters:
                 last[letter, path, step] = node.index
-        return {
+        found = {
             i: Name(letter, self.mark_of(path), None if step is None else step + 1)
             for (letter, path, step), i in last.items()
         }
+        for part, name in [*found.items()]:  # i, f, o, g = a.chunk(4): the gate is what is made of each
+            if (gate := self._gate_of(part)) is not None and gate not in found and name.letter in vocabulary.GATES:
+                found[gate], whole = found.pop(part), self.nodes[part].sources[0]
+                self.gates |= {gate, whole}
+                if not any("a" == letter for letter, _ in letters) and "a" not in given:
+                    found.setdefault(whole, name._replace(letter="a"))
+        return found
+
+    def _gate_of(self, part: int) -> int | None:
+        """The operation that alone reads a part of a value, if it reads nothing else and has no name."""
+        users = [u for i in self.level.graph.consumers[part] if not (u := self.nodes[i]).scope.backward]
+        if self.nodes[part].op is not getitem or len(users) != 1 or users[0].index in self._known_by_node:
+            return None
+        (gate,) = users
+        return gate.index if gate.op is not None and gate.op.elementwise and len(gate.operands) == 1 else None
 
     def letter(self, index: int) -> str:
         """The letter of a value in the formulas of its own cell, "" if it has none."""
