@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -1137,7 +1138,7 @@ def differences(x):
     states = [tg.zeros(1, 2)]
     for t in range(5):
         states.append(tg.tanh(x[t] @ w + states[-1] @ u))
-    return sum(((a - b) ** 2).sum() for a, b in zip(states[1:], states[2:]))
+    return sum(((a - b) ** 2).sum() for a, b in pairwise(states[1:]))
 
 
 def two_bidirectional_layers(x):

@@ -89,7 +89,7 @@ def _place_beside_the_loop(graph: tg.Graph, nodes: list[tg.Node]) -> None:
     alike: dict[Hashable, list[int]] = {}  #: by what it is and which steps it reads, seen from the last
     of: dict[int, tuple[Hashable, int | None]] = {}  #: by node what it is, and its step
     for node in nodes:
-        of[node.index] = (node.role or node.op and node.op.name, *node.scope[::2]), node.scope.step
+        of[node.index] = (node.role or (node.op and node.op.name), *node.scope[::2]), node.scope.step
         read = [of[x.index] if isinstance(x, Ref) else (x, None) for x in node.operands]
         last = max((step for _, step in read if step is not None), default=None)
         if node.op is None or last is None or not _is_apart(node):

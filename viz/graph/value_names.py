@@ -147,7 +147,7 @@ class ValueNames:
             if (gate := self._gate_of(part)) is not None and gate not in found and name.letter in vocabulary.GATES:
                 found[gate], whole = found.pop(part), self.nodes[part].sources[0]
                 self.gates |= {gate, whole}
-                if not any("a" == letter for letter, _ in letters) and "a" not in given:
+                if not any(letter == "a" for letter, _ in letters) and "a" not in given:
                     found.setdefault(whole, name._replace(letter="a"))
         return found
 
