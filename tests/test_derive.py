@@ -1192,3 +1192,10 @@ def test_a_layer_of_a_list_is_called_as_the_list_is(double):
     found = viz.derive(Layers()(tg.ones(1, 2)))
     assert_true(found)
     assert {"layers_0.weight", "layers_1.bias"} <= {line.left.stem for line in found.lines}, str(found)
+
+
+def test_a_layer_that_only_has_a_number_is_called_a_layer(double):
+    found = viz.derive(tg.nn.Sequential(tg.nn.Linear(2, 2), tg.nn.Tanh(), tg.nn.Linear(2, 2))(tg.ones(1, 2)).sum())
+    assert_true(found)
+    assert {"layer0.weight", "layer2.bias"} <= {line.left.stem for line in found.lines}, str(found)
+    assert not [line.left.stem for line in found.lines if line.left.stem.startswith("_")], str(found)

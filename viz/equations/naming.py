@@ -148,7 +148,8 @@ def _identifier(text: str) -> str:
     parts = ["".join(c if f"_{c}".isidentifier() else "_" for c in part) for part in plain.split(".")]
     if not all(parts) or any(map(_is_called, parts[:1] if len(parts) > 1 else ())):
         return "_".join(parts)
-    return ".".join(f"_{part}" if part[0].isdigit() or iskeyword(part) else part for part in parts)
+    told = (f"layer{part}" if part.isdecimal() else part for part in parts)  # of a Sequential: layer0.weight
+    return ".".join(f"_{part}" if part[0].isdigit() or iskeyword(part) else part for part in told)
 
 
 def _is_called(name: str) -> bool:
