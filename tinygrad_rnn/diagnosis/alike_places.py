@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PLACE = re.compile(r"⟦(\(?)(\d+)⟧")
 #: what tells values apart that are called the same, and the names of layers
 APART, NUMBER = re.compile(r", number \d+"), re.compile(rf"(?<=[^\W\d])\d+|{MARKS.pattern}")
+#: so many operations back two places are made alike, the more the closer
+DEPTHS = (0, 1, 2)
 #: on a way, what is made of what: two layers may be alike but for what they read
 KIND = re.compile(r"\|[^/⟧]*")
 #: so many operations away a value is looked for
@@ -112,15 +114,15 @@ class AlikePlaces:
         return changed.pop() if len(changed) == 1 else named and self.place(int(named[2]))
 
     @cached_property
-    def _keys(self) -> dict[Place, list[Hashable]]:
-        """For each place what it may share with others: its operation, what that is made of, its line, its name."""
-        found = {}
+    def _keys(self) -> dict[Place, list[int | None]]:
+        """For each place what it may share with others, as numbers: what it is made of, its line, its name."""
+        found, numbers = {}, dict[Hashable, int]()
         for place in self._beside:
             node = self.node(place)
             made_at = self.scene.record.made_at[node.index] if node.op is not None else None
             name = NUMBER.sub("", self.scene.names.of(node))
-            alike = [self._made_of(node, depth) for depth in (0, 1, 2)]
-            found[place] = [*alike, made_at and (made_at, _kind(node)), name]
+            alike = [*(self._made_of(node, depth) for depth in DEPTHS), made_at and (made_at, _kind(node)), name]
+            found[place] = [None if key is None else numbers.setdefault(key, len(numbers)) for key in alike]
         return found
 
     def _made_of(self, node: Node, depth: int) -> Hashable:
@@ -136,9 +138,11 @@ class AlikePlaces:
         if start is not None and words:
             named = PLACE.search(edit.words)
             self._subjects[id(edit)] = self.scene.called(self.scene.record.nodes[int(named[2])]) if named else ""
+            less = KIND.sub("", words)  # of one line that is run for several layers, whatever those read
             for level, key in enumerate(self._keys.get(start, ())):
-                for told in (words, KIND.sub("", words)) if key is not None else ():
-                    self._groups[told, level, key][start].append(edit)
+                for told in (words,) if level < len(DEPTHS) or less == words else (words, less):
+                    if key is not None:
+                        self._groups[told, level, key][start].append(edit)
 
     def together(self) -> Iterator[Edit]:
         """One edit for each mistake that was noted at several places: it makes the mistake at all of them."""
