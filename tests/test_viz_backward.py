@@ -90,3 +90,67 @@ def test_a_penalty_on_a_cells_weights_is_joined_to_them_forward_and_back():
     joined = {(title.get(a), title.get(b)) for a, b, _ in lines(dot)}
     assert {("W", "W_xh^2"), ("W", "W_hh ⊙ W_hh"), ("∂L/∂(W_hh ⊙ W_hh)", "∂L/∂W"), ("∂L/∂(W_xh^2)", "∂L/∂W")} <= joined
     assert not faults(dot)
+
+
+def own_cell(states, *, memory):
+    """A cell of one's own whose first state is learned, or its two."""
+    w, u, v, loss = tg.randn(2, 3, requires_grad=True), tg.randn(3, 3, requires_grad=True), tg.randn(3, 2), 0.0
+    h, c = states[0], states[-1]
+    for t in range(3):
+        a = tg.tanh(tg.randn(1, 2) @ w + h @ u)
+        c = 0.5 * c + a if memory else c
+        h = a * tg.sigmoid(c) if memory else a
+        loss = loss + F.cross_entropy(h @ v, [t % 2])
+    return loss
+
+
+def learned(count):
+    """States that are learned."""
+    return [tg.randn(1, 3, requires_grad=True) for _ in range(count)]
+
+
+def handed_over():
+    """A decoder that begins with what a layer makes of the encoder's last state."""
+    encoder, decoder, bridge, out = tg.nn.GRUCell(2, 3), tg.nn.GRUCell(2, 3), tg.nn.Linear(3, 3), tg.nn.Linear(3, 2)
+    s, loss = learned(1)[0], 0.0
+    for _ in range(2):
+        s = encoder(tg.randn(1, 2), s)
+    s = tg.tanh(bridge(s))
+    for t in range(2):
+        s = decoder(tg.randn(1, 2), s)
+        loss = loss + F.cross_entropy(out(s), [t])
+    return loss
+
+
+@pytest.mark.parametrize("detail", ["cell", "gate"])
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: own_cell(learned(1), memory=False),
+        lambda: own_cell(learned(2), memory=True),
+        lambda: own_cell(learned(1), memory=True),
+        handed_over,
+    ],
+    ids=["state", "two states", "one for both", "handed over"],
+)
+def test_all_that_a_gradient_reaches_has_a_box_for_it(network, detail):
+    """What the steps begin with, too: the gradient stands as far before the first step as the state does."""
+    tg.manual_seed(0)
+    loss = network()
+    dot = viz.render(loss, detail=detail, backward=True).dot
+    assert faults(dot) == []
+    placed, nodes = boxes(dot), tg.Graph(loss).nodes
+    forward, backward = (
+        {int(found[1]): name for name in placed if (found := re.match(letter + r"(\d+)", name))} for letter in "ng"
+    )
+    needed = {i for i in forward if nodes[i].requires_grad}
+    assert needed <= backward.keys()
+    for i in needed:
+        assert any(tail == backward[i] or head == backward[i] for tail, head, _ in lines(dot))
+    begun = [i for i in needed if "_t" not in forward[i] and placed[forward[i]][4].split()[0] == "state"]
+    assert begun, "a state that the steps begin with"
+    for i in begun:
+        segment = min(forward[k] for k in forward if (forward[i], forward[k]) in {(a, b) for a, b, _ in lines(dot)})
+        first = re.search(r"_s\d+_t1$", segment)[0]
+        steps = [x for name, (x, *_) in placed.items() if name.endswith(first)]
+        assert max(placed[forward[i]][0], placed[backward[i]][0]) < min(steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -64,7 +65,7 @@ CUTS = {plain_loop: {3: 1, 5: 1}, said_steps: {3: 1, 5: 1}, once: {5: 1}, cells:
 
 def cuts(dot):
     """By time step how many dashed lines lead into it."""
-    found = [line for line in dot.splitlines() if "class=cut" in line]
+    found = [line for line in dot.splitlines() if re.search(r'class="\w+ cut"', line)]
     return dict(Counter(int(line.split(" -> ")[1].split(" ")[0].rsplit("_t", 1)[1]) for line in found))
 
 
@@ -129,7 +130,7 @@ def test_the_line_of_a_cell_state_says_what_it_is():
 def test_only_states_that_were_cut_off_are_seen_as_copies():
     tg.manual_seed(0)
     level = collapse(tg.Graph(plain_loop()), "cell")
-    assert Counter(edge.kind for edge in level.edges)["cut"] == 2
+    assert Counter(edge.cut for edge in level.edges)[True] == 2
 
 
 def test_a_stack_whose_states_are_all_cut_off_is_one_sequence_in_the_debugger_too():
@@ -145,3 +146,16 @@ def test_a_stack_whose_states_are_all_cut_off_is_one_sequence_in_the_debugger_to
     names = set(session.names.names)
     assert len(session.moments) == 2 and {f"h{k}_{t}" for k in (1, 2) for t in range(7)} <= names
     assert {"cell1.h_2:constant", "cell2.h_4:constant"} <= names and session.cuts()
+
+
+@pytest.mark.parametrize("rolled", [True, False])
+def test_a_line_has_the_colour_of_what_it_brings_whether_it_was_cut_or_not(rolled):
+    tg.manual_seed(0)
+    dot = viz.render(cells(), rolled=rolled).dot
+    drawn = re.findall(r'-> \w+ \[.*?class="?(h|c)( cut)?"? color="(#\w+)".*?style=(\w+)', dot)
+    for kind in "hc":
+        own = [line[1:] for line in drawn if line[0] == kind]
+        assert {dashes for cut, _, dashes in own if cut} == {"dashed"} and {d for cut, _, d in own if not cut} == {
+            "solid"
+        }
+        assert len({color for _, color, _ in own}) == 1

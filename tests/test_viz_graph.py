@@ -1038,3 +1038,22 @@ def test_cells_begun_with_the_same_zeros_do_not_feed_each_other_back(layers):
     expected, drawn, dot = folded_edges(shared_start(layers))
     assert faults(dot) == []
     assert drawn == expected
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_folded_cell_names_every_state_that_it_carries(count):
+    """Beside the one arrow back to itself: its letters are those of the steps' states."""
+    v, *matrices = [tg.randn(2, 2, requires_grad=True) for _ in range(count + 1)]
+    x, states, loss = tg.randn(3, 1, 2), [tg.zeros(1, 2) for _ in matrices], 0.0
+    for t in range(3):
+        a = x[t]
+        for old, w in zip(states, matrices, strict=True):
+            a = a + old @ w
+        states = [tg.tanh(a * (k + 1)) for k in range(count)]
+        loss = loss + tg.nn.functional.cross_entropy(states[0] @ v, [t % 2])
+    picture = viz.render(loss, rolled=True)
+    boxed = {text.rstrip("₀₁₂₃ =") for g in groups(picture, "state") for text in texts(g)[:1]}
+    ends = [(g, g.find("{http://www.w3.org/2000/svg}title").text.split("->")) for g in groups(picture, "edge")]
+    (arrow,) = [g for g, (tail, head) in ends if tail == head]
+    assert set(texts(arrow)[-1].split(", ")) == {text.split(" ")[0].rstrip("₀₁₂₃") for text in boxed}
+    assert faults(picture.dot) == []

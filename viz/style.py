@@ -54,7 +54,6 @@ STROKES: Mapping[str, tuple[str, float, str]] = {
     "flow": (GREY, 1.0, "solid"),
     "h": ("#0072B2", 2.0, "solid"),
     "c": ("#D55E00", 2.6, "solid"),
-    "cut": ("#0072B2", 2.0, "dashed"),
     "feedback": ("#8A4F77", 1.4, "dashed"),
     "weight": ("#857A00", 1.2, "solid"),
     "gradient": ("#B3003B", 1.5, "solid"),

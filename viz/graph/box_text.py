@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -295,15 +295,15 @@ class Labels:
                 found[parameter] = f"{style.number(self.gradients.sizes[key])}{own}"
         return found
 
-    def legend(self, written: Sequence[str], kinds: Collection[str]) -> str:
-        """A legend of the kinds of numbers that are ``written`` in the boxes, and of the ``kinds`` of lines."""
+    def legend(self, written: Sequence[str], *, cut: bool) -> str:
+        """A legend of the kinds of numbers that are ``written`` in the boxes, and of lines that were ``cut``."""
         meanings = {
             "|v| ": "|v|: norm of the value",
             "|∂| ": f"|∂|: norm of ∂{self.total}/∂(this value)",
             "%)": "∂ … (%): this time step's share of a shared weight's gradient; all steps' shares add up to 100%",
         }
         told = [meaning for sign, meaning in meanings.items() if any(sign in line for line in written)]
-        if "cut" in kinds:
+        if cut:
             told.append("dashed: detached, so that no gradient flows back")
         return ",   ".join(told)
 

@@ -50,6 +50,7 @@ class Edge:
     target: int
     kind: str
     uses: list[tuple[int, int, int]] = field(default_factory=list)
+    cut: bool = False  #: what it brings was detached: no gradient flows back
 
 
 @dataclass(slots=True)
@@ -579,14 +580,8 @@ class _Collapsing:
                     ends: Hashable = (start, end, slot if self.detail == "op" else 0)
                     ends = (*ends, node.index) if self.detail == "op" else ends  # type: ignore[misc]
                     if ends not in edges:
-                        kind = (
-                            "weight"
-                            if boxes[start].kind == "parameter"
-                            else "cut"
-                            if node.op is DETACH
-                            else self._edge_kind(origin, node, boxes[start], boxes[end])
-                        )
-                        edges[ends] = Edge(start, end, kind)
+                        kind = self._edge_kind(origin, node, boxes[start], boxes[end])
+                        edges[ends] = Edge(start, end, kind, cut=node.op is DETACH)
                     edges[ends].uses.append((source, node.index, slot))
         return list(edges.values())
 
@@ -605,6 +600,8 @@ class _Collapsing:
         return None
 
     def _edge_kind(self, origin: Node, user: Node, start: Box, end: Box) -> str:
+        if start.kind == "parameter":
+            return "weight"
         if origin.scope.backward:
             return "gradient"
         apart = None not in (start.column, end.column) and start.column != end.column

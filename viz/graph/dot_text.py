@@ -33,8 +33,8 @@ def dot_source(
 ) -> str:
     """DOT text for ``neato -n2``; ``lines`` are what is written in each box, ``rolled`` is drawn at the left."""
     drawing = _Drawing(level, layout, lines, labels)
-    kinds = {level.edges[line.edge].kind for line in layout.lines}
-    legend = labels.legend([line for i in layout.rects for line in lines[i]], kinds)
+    cut = any(level.edges[line.edge].cut for line in layout.lines)
+    legend = labels.legend([line for i in layout.rects for line in lines[i]], cut=cut)
     drawing.heading("\n".join(filter(None, [style.visible(title or ""), legend, layout.note])))
     members: dict[Column | None, list[int]] = defaultdict(list)
     for i in layout.rects:
@@ -191,7 +191,7 @@ class _Drawing:
         told = "\n".join(uses or ["values kept for the backward pass"])
         label, size, text, place = {}, self.size - 1, line.label, line.label_at
         source = None if line.source is None else self.level.boxes[line.source]
-        if not text and edge.kind in ("c", "cut") and source is not None and source.kind == "cell":
+        if not text and (edge.kind == "c" or edge.cut) and source is not None and source.kind == "cell":
             text = self.labels.state(edge.uses[0][0], source.column)  # which has no box
             place = self.line_labels.place(line, text, size)
         if text:
@@ -200,11 +200,11 @@ class _Drawing:
             tail,
             head,
             pos=line.pos,
-            **_identity(f"e_{tail}_{head}_{line.edge}", edge.kind, told),
+            **_identity(f"e_{tail}_{head}_{line.edge}", f"{edge.kind} cut" if edge.cut else edge.kind, told),
             **label,
             color=color,
             penwidth=f"{width:g}",
-            style=dashes,
+            style="dashed" if edge.cut else dashes,
             arrowhead="normal" if line.arrow else "none",
         )
 

@@ -137,6 +137,10 @@ class Places:
     ) -> None:
         self.level, self.sizes = level, sizes
         self.boxes, self.edges = level.boxes, level.edges
+        #: where each edge leads from and to; that of a gradient as what it is of
+        self.ends = [
+            (e.target, e.source) if self.boxes[e.source].key[0] == "∂" else (e.source, e.target) for e in self.edges
+        ]
         self.engine = {"dot": dot, "timeout": timeout}
         self.slots = shown_columns(level.columns, max_steps)
         self.visible = {slot for slot in self.slots if isinstance(slot, Column)}
@@ -173,11 +177,7 @@ class Places:
         """The first pass that reads what an earlier one leaves and only later ones read, such as a memory."""
         made = dict.fromkeys(both, -1)
         read = dict.fromkeys(both, len(self.level.columns))
-        ends = [
-            (e.target, e.source) if self.boxes[e.source].key[0] == "∂" else (e.source, e.target)  # as what it is of
-            for e in self.edges
-            if e.source in made or e.target in made
-        ]
+        ends = [(a, b) for a, b in self.ends if a in made or b in made]
         for _ in both:
             for a, b in ends:
                 there, here = self.boxes[a].column, self.boxes[b].column
@@ -422,7 +422,7 @@ class Places:
     def _width_of_initial(self, segment: int, end: Callable[[Iterable[Column]], Column]) -> float:
         """Room for the initial states at the first (or last) step of a pass."""
         rim = end(column for column in self.level.columns if column.segment == segment)
-        own = {e.source for e in self.edges if self.boxes[e.source].before and self.boxes[e.target].column == rim}
+        own = {a for a, b in self.ends if self.boxes[a].before and self.boxes[b].column == rim}
         return max([self.sizes[i][0] + GUTTER for i in own], default=0.0)
 
     def _place_bars(self) -> None:
@@ -439,8 +439,7 @@ class Places:
         columns = sorted(self.x)
         placed: list[tuple[int, Rect]] = []
         for i in self.before:
-            targets = [self.boxes[e.target] for e in self.edges if e.source == i]
-            homes = [b for b in targets if b.column in self.x]
+            homes = [self.boxes[b] for a, b in self.ends if a == i and self.boxes[b].column in self.x]
             if not homes:
                 continue
             home = homes[0]
@@ -463,7 +462,8 @@ class Places:
 
     def _carried_height(self, i: int, tile: T.Tile, homes: Sequence[Box]) -> float:
         state = self.level.initial.get(self.boxes[i].main)
-        own_key = next((b.key for b in self.boxes if state in b.members and b.kind == "state"), None)
+        mirrored = self.boxes[i].key[:1] if self.boxes[i].key[0] == "∂" else ()
+        own_key = next(((*mirrored, *b.key) for b in self.boxes if state in b.members and b.kind == "state"), None)
         if own_key in tile.boxes:
             return tile.boxes[own_key].y
         keys = {home.key for home in homes}

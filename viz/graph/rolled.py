@@ -130,8 +130,7 @@ class _Folding:
                 if e.target in begun and e.kind != "weight" and a != b:
                     self.starts.setdefault(a, b)
                 if a != b or later:
-                    kind = e.kind if e.kind != "cut" else "c" if self.level.roles[e.uses[0][0]] == "c" else "h"
-                    found.setdefault((a, b, later, kind), Edge(a, b, kind)).uses += e.uses
+                    found.setdefault((a, b, later, e.kind), Edge(a, b, e.kind)).uses += e.uses
         self.edges = list(found.values())
         for _ in self.boxes:  # what has no step stands with what it feeds or is fed by
             for e in self.edges:
@@ -190,7 +189,8 @@ class _Folding:
         """Shift all boxes left of ``right``, and to the middle of ``other``'s height; return the arrow's place."""
         rects = self.layout.rects
         arrow = 92.0
-        dx = right - arrow - LOOP - 34 - max(r.right for r in rects.values())
+        swing = max([self._swing(e) for e in self.edges if e.source == e.target], default=LOOP)
+        dx = right - arrow - swing - 18 - max(r.right for r in rects.values())
         dy = 0.0 if other is None else _middle(other.rects.values()) - _middle(rects.values())
         for i, rect in rects.items():
             rects[i] = rect.moved(dx, dy)
@@ -230,11 +230,11 @@ class _Folding:
         How many faults are left.
         """
         rects = self.layout.rects
-        swings = [
-            Rect(rects[e.source].right + LOOP / 2 + 8, rects[e.source].y, LOOP + 16, rects[e.source].h - 8)
-            for e in self.edges
-            if e.source == e.target
-        ]
+        swings = []
+        for e in self.edges:
+            if e.source == e.target:
+                cell, width = rects[e.source], self._swing(e)
+                swings.append(Rect(cell.right + width / 2, cell.y, width, cell.h - 8))
         for n, e in enumerate(self.edges):
             a, b = rects[e.source], rects[e.target]
             if e.source == e.target:
@@ -256,9 +256,19 @@ class _Folding:
         middle = cell.y + cell.h * (0.0 if len(kinds) == 1 else 0.15 if e.kind == "c" else -0.27)
         high, low, x = middle + 11, middle - 11, cell.right + LOOP
         points = [(cell.right, high), (x, high), (x, low), (cell.right, low)]
-        states = [box for box in self.level.boxes if box.kind == "state" and box.main == e.uses[0][0]]
-        label = e.kind + "′" * sum(self.labels.title(box).count("′") for box in states)
-        return Line(n, spline(points), e.source, e.target, label=label, label_at=(x + 9, middle))
+        label = self._brought(e)
+        place = (x + cell.right + self._swing(e)) / 2, middle
+        return Line(n, spline(points), e.source, e.target, label=label, label_at=place)
+
+    def _swing(self, e: Edge) -> float:
+        """The width of the arrow back to itself, with the words beside it."""
+        return LOOP + 10 + style.text_width(self._brought(e), style.FONT_SIZE["cell"] - 1)
+
+    def _brought(self, e: Edge) -> str:
+        """The letters of all states that a line brings."""
+        origins = {origin for origin, _, _ in e.uses}
+        states = (box for box in self.level.boxes if box.kind == "state" and box.main in origins)
+        return ", ".join(sorted({e.kind + "′" * self.labels.title(box).count("′") for box in states})) or e.kind
 
     def _around(self, e: Edge, a: Rect, b: Rect, boxes: list[Rect]) -> list[Point]:
         obstacles = [r for r in boxes if r not in (a, b)]
