@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given, settings
 from matplotlib.mathtext import MathTextParser
-from unlabelled_recurrences import uneven
+from unlabelled_recurrences import Nested, nested, uneven
 
 import tinygrad_rnn as tg
 import viz
@@ -1199,3 +1199,16 @@ def test_a_layer_that_only_has_a_number_is_called_a_layer(double):
     assert_true(found)
     assert {"layer0.weight", "layer2.bias"} <= {line.left.stem for line in found.lines}, str(found)
     assert not [line.left.stem for line in found.lines if line.left.stem.startswith("_")], str(found)
+
+
+@given(nested())
+@example(Nested((2, 1, 1), "lstm", "gru"))
+@settings(max_examples=20)
+def test_the_equations_of_a_loop_in_a_loop_hold(program):
+    found = viz.derive(program.loss())
+    assert_true(found, 1e-8)
+    tensors = found.graph.tensors()
+    tensors[found.graph.outputs[0]].backward()
+    told = {line.node: found.values[line.name] for line in found.lines if line.left.gradient}
+    for node in found.graph.parameters:
+        np.testing.assert_allclose(told[node.index], tensors[node.index].grad.numpy(), rtol=1e-8, atol=1e-10)

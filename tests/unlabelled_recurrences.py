@@ -98,6 +98,38 @@ def uneven(*, most_steps: int = 7) -> st.SearchStrategy[Uneven]:
     return st.builds(Uneven, st.sampled_from(sorted(UNEVEN)), st.sampled_from(["rnn", "gated", "gru", "lstm"]), moves)
 
 
+@dataclass(frozen=True)
+class Nested:
+    """The settings of a loop in a loop, such as over the letters of words; its repr makes it again."""
+
+    lengths: tuple[int, ...] = (3, 3, 3)  #: repetitions of the inner loop in each of the outer
+    inner: str = "rnn"
+    outer: str = "rnn"
+    carried: bool = False  #: the inner cell goes on from its last state, else from zeros
+    pooled: bool = False  #: the outer cell reads the mean of the inner states, else the last
+    every: bool = True  #: a loss for every word, else one of the last state
+
+    def loss(self) -> Tensor:
+        """The loss of a program that was just run."""
+        writing = _Writing(Loop((self.inner,)))
+        inner, outer, head = writing.cell(self.inner), writing.cell(self.outer), writing.matrix()
+        x, read, losses = _data(sum(self.lengths)), count(), list[Tensor]()
+        begin = inner.state
+        for t, length in enumerate(self.lengths):
+            inner.state = inner.state if self.carried else begin
+            letters = [inner(x[next(read)]) for _ in range(length)]
+            h = outer(stack(letters).mean(0) if self.pooled else letters[-1])
+            losses.append(_judge(h @ head, t))
+        return sum(losses[1:], losses[0]) if self.every else losses[-1]
+
+
+def nested(*, most_words: int = 3, most_letters: int = 3) -> st.SearchStrategy[Nested]:
+    """Random `Nested`s."""
+    cells = st.sampled_from(["rnn", "gated", "gru", "lstm"])
+    lengths = st.lists(st.integers(1, most_letters), min_size=1, max_size=most_words).map(tuple)
+    return st.builds(Nested, lengths, cells, cells, st.booleans(), st.booleans(), st.booleans())
+
+
 class _Writing:
     def __init__(self, loop: Loop) -> None:
         self.loop, self.seeds = loop, count()
