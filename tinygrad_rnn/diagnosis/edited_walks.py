@@ -413,6 +413,10 @@ class Record:
         op = self.nodes[use[0]].op
         return isinstance(rule, ByElement) and op is not None and op.elementwise
 
+    def senders(self, index: int) -> list[Use]:
+        """The uses of a node through which its gradient arrives."""
+        return [use for use in self.users[index] if use in self.truth.contributions]
+
     def target_of(self, use: Use) -> int:
         """The index of the node that a use reads."""
         operand = self.nodes[use[0]].operands[use[1]]

@@ -56,7 +56,7 @@ def _gradient_added_up(scene: Scene, family: Family) -> Iterator[Edit]:
     """Edits in which the gradient of a value also contains those of all later steps, as with one array for all."""
     record, name = scene.record, scene.named(family[-1])
     sent, position = record.truth.contributions, {node.scope.step: k for k, node in enumerate(family)}
-    arriving = [[use for use in record.users[node.index] if use in sent] for node in family]
+    arriving = [record.senders(node.index) for node in family]
     if not all(arriving) or len({node.shape for node in family}) > 1:
         return
 

@@ -32,9 +32,8 @@ def of_detached(scene: Scene) -> Iterator[Edit]:
         at = [t for t, uses in carries.items() if any(use in on for use in uses)]
         for t in at if len(at) > 1 else ():
             some = {use: on[use] for use in carries[t] if use in on}
-            yield Edit(
-                f"The gradient of {name} goes on at step {t + 1}, where the program detaches it.", some, cost=1.2
-            )
+            text = f"The gradient of {name} goes on at step {t + 1}, where the program detaches it."
+            yield Edit(text, some, cost=1.2)
         for words, by in (("later", 1), ("earlier", -1)) if at else ():
             moved: dict[Use, Rule] = dict(on)
             for use in (use for t in at for use in carries.get(t + by, ())):

@@ -115,7 +115,7 @@ def _is_a_limit(most: float, given: list[Array]) -> bool:
 
 def _overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
     """Edits in which of all contributions to a leaf only those of one step, or of one place, are left."""
-    uses = [use for use in scene.record.users[leaf.index] if use in scene.record.truth.contributions]
+    uses = scene.record.senders(leaf.index)
     places = dict.fromkeys(scene.place[user][0] for user, _ in uses)
     name, over = scene.named(leaf), "is left: it was overwritten"
     ways = [way for use in uses for way in _ways(scene, use)]
@@ -151,10 +151,7 @@ def _overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
 
 def _ways(scene: Scene, use: Use) -> Iterator[tuple[Use, ...]]:
     """The paths by which a use receives a gradient from steps of a loop, itself last; what is between has no step."""
-    record, after = (
-        scene.record,
-        [user for user in scene.record.users[use[0]] if user in scene.record.truth.contributions],
-    )
+    record, after = (scene.record, scene.record.senders(use[0]))
     if record.nodes[use[0]].scope.step is None and any(record.nodes[i].scope.step is not None for i, _ in after):
         for way in (way for user in after for way in _ways(scene, user)):
             yield (*way, use)

@@ -82,9 +82,8 @@ def _skipped(scene: Scene, loop: Loop) -> Iterator[Edit]:
                 if chain[t + 1] in inside and arriving and uses[0] in cut:
                     passed[uses[0]], parts[uses[0]] = passed_on, Part(arriving, instead=True)
         if parts:
-            yield Edit(
-                f"{text}, and what was carried to it is handed on as it is.", cut | passed, parts=parts, cost=1.1
-            )
+            text = f"{text}, and what was carried to it is handed on as it is."
+            yield Edit(text, cut | passed, parts=parts, cost=1.1)
 
 
 def _of_the_states(scene: Scene, step: set[int], states: Sequence[Family] | None = None) -> set[int]:
@@ -162,9 +161,8 @@ def _saved_by_another_cell(scene: Scene) -> Iterator[Edit]:
             if (onward := _goes_on(scene, one)) == _goes_on(scene, other):
                 for before in made[how, not onward]:
                     if (both := before.together(edit)) is not None:
-                        yield replace(
-                            both, words=f"{before.words[:-1]}, and {edit.words[:1].lower()}{edit.words[1:]}", cost=1.2
-                        )
+                        words = f"{before.words[:-1]}, and {edit.words[:1].lower()}{edit.words[1:]}"
+                        yield replace(both, words=words, cost=1.2)
                 made[how, onward].append(edit)
 
 

@@ -139,7 +139,7 @@ def _assigned(scene: Scene) -> Iterator[Edit]:
     record, sent = scene.record, scene.record.truth.contributions
     values = [[scene.record.leaves[k]] for k in range(len(record.leaves))] + scene.families
     for value in values:
-        received = [[use for use in record.users[node.index] if use in sent] for node in value]
+        received = [record.senders(node.index) for node in value]
         chosen = [
             (scene.place[user][0], slot) for uses in received for user, slot in uses if _of_some(record.nodes[user])
         ]

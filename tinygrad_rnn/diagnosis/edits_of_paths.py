@@ -77,7 +77,7 @@ def _passing_by(scene: Scene, family: Family, target: Family, at: list[list[Way]
         if len(ways) > 1 or any(len({s for i, s in record.truth.contributions if i == k}) > 1 for k, _ in ways[0]):
             return
         end = record.target_of(ways[0][-1])
-        for use in (use for use in record.users[node.index] if use in record.truth.contributions):
+        for use in (use for use in record.senders(node.index)):
             later = record.nodes[use[0]].scope.step not in (None, node.scope.step)
             number = scene.place[use[0]][0]
             for source in ("the next step" if later else "its own step", scene.named(scene.all_families[number][-1])):
@@ -173,7 +173,7 @@ def sent_together(
     uses: dict[Use, Rule] = {}
     parts: dict[Use, Part] = {}
     for node, ways in zip(family, at, strict=True):
-        arriving = [use for use in scene.record.users[node.index] if use in scene.record.truth.contributions]
+        arriving = scene.record.senders(node.index)
         first, *others = (way[-1] for way in ways)
         if not arriving:
             return None
@@ -220,6 +220,6 @@ def _ways(scene: Scene, node: Node, longest: int, along: bool) -> dict[int, list
     return {
         index: ways
         for index, ways in found.items()
-        if all(use in passed[index] for i in inner[index] for use in record.users[i] if use in sent)
+        if all(use in passed[index] for i in inner[index] for use in record.senders(i))
         and (not along or any(record.nodes[i].op.kind == "reduction" for i in inner[index]))  # type: ignore[union-attr]
     }

@@ -38,10 +38,8 @@ def of_positions(scene: Scene) -> Iterator[Edit]:
                 rules = {n.index: _put(at, s) for n, at, s in zip(family, places, sources, strict=True)}
                 edit = sent_together(scene, family, [ways for ways, _ in found], lambda n, _, r=rules: r[n.index])  # type: ignore[misc]
                 if edit is not None:
-                    name, words = (
-                        scene.named(family[-1]),
-                        f"At every step, what {scene.named(sources[-1])} receives from",
-                    )
+                    name = scene.named(family[-1])
+                    words = f"At every step, what {scene.named(sources[-1])} receives from"
                     yield replace(edit, words=f"{words} {name} {how}.", cost=1.15 + 0.002 * rank)
                     if _is_cut(family[0]) and min(at.min(initial=0) for at in places) >= 0:
                         read = [

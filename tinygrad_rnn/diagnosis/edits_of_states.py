@@ -92,7 +92,7 @@ def _left_over(scene: Scene) -> Iterator[Edit]:
         instead: dict[Use, Part] = {}
         rules: dict[Use, Rule] = {}
         for t, uses in scene.carries(family).items():
-            arriving = tuple((use,) for after in chain[t + 1 : t + 2] for use in record.users[after] if use in sent)
+            arriving = tuple((use,) for after in chain[t + 1 : t + 2] for use in record.senders(after))
             first, *others = uses
             if arriving and first in sent:
                 instead[first] = Part(arriving, instead=True)
@@ -190,9 +190,8 @@ def _side_by_side(scene: Scene, group: list[Family]) -> Iterator[Edit]:
             for slot in range(len(n.operands))
             if (n.index, slot) in record.truth.contributions
         }
-        yield Edit(
-            f"At every step, the gradients of the gates in {scene.named(whole[-1])} are put together {how}.", uses
-        )
+        text = f"At every step, the gradients of the gates in {scene.named(whole[-1])} are put together"
+        yield Edit(f"{text} {how}.", uses)
 
 
 def _gate(scene: Scene, cut: Node) -> str:
@@ -213,10 +212,10 @@ def _forward_order(scene: Scene) -> Iterator[Edit]:
                 sent |= dict.fromkeys(uses, target)
             at_the_end |= dict.fromkeys(_at_the_end(scene, family), family[0].index)  # where such a loop starts
         if sent and len(layer[0]) > 1:
-            words = (
-                f"The time steps are visited in forward order: {scene.names_of(layer)} "
-                f"{'receives' if len(layer) == 1 else 'receive'} the carry of the step before instead of the step after"
+            receive = (
+                f"{scene.names_of(layer)} {'receives' if len(layer) == 1 else 'receive'} the carry of the step before"
             )
+            words = f"The time steps are visited in forward order: {receive} instead of the step after"
             yield Edit(f"{words}.", sent=sent, cost=1.0)
             if at_the_end:
                 yield Edit(f"{words}, and the first what belongs to the last.", sent=sent | at_the_end, cost=1.05)
@@ -422,7 +421,7 @@ def _layers_in_forward_order(scene: Scene) -> Iterator[Edit]:
                 for node, to in zip(
                     values[k], values[1 if k == len(values) - 1 else (k + 2) % len(values)], strict=True
                 ):
-                    moved |= {use: to.index for use in record.users[node.index] if use in record.truth.contributions}
+                    moved |= dict.fromkeys(record.senders(node.index), to.index)
             names = ", ".join(scene.named(f[-1]) for f in values)
             text = "the layers are walked back in forward order, the lowest one first: the gradients of"
             yield Edit(f"At every step, {text} {names} arrive at another of these.", sent=moved, cost=1.2)

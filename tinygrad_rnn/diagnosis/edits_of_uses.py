@@ -5,6 +5,7 @@ from __future__ import annotations
 from ast import Expression, parse
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import combinations, permutations
 
 import numpy as np
@@ -43,13 +44,10 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
             uses: dict[Use, Rule] = {(n.index, slot): scaled(factor) for n in family}
             yield Edit(f"At every step, {subject} is {words}.", uses, cost=1.3)
     if scene.nearly:
-        yield from scene.at_times(
-            family, slot, f"{subject} was computed in float32", _each(edited_rules.single), cost=0.5
-        )
+        text, every = f"{subject} was computed in float32", f"At every step, {subject}"
+        yield from scene.at_times(family, slot, text, _each(edited_rules.single), cost=0.5)
         uses = {(n.index, slot): scaled(1 + 1e-7) for n in family}
-        yield Edit(
-            f"At every step, {subject} is a little too large.", uses, scaling=f"At every step, {subject}", cost=1.6
-        )
+        yield Edit(f"{every} is a little too large.", uses, scaling=every, cost=1.6)
     for text, rule, single, cost in _wrong_rules(scene, family, slot):
         yield from scene.at_times(family, slot, f"{subject} {text}", rule, single=single, cost=cost)
     formula = rules_as_text.TEXTS.get(node.op.name)
@@ -107,11 +105,8 @@ def _wrong_rules(scene: Scene, family: Family, slot: int) -> Iterator[Wrong]:
     same = len({(n.shape, np.shape(record.target(n, slot))) for n in family}) == 1
     for axis, size in enumerate(shape if len(shape) > 1 and same else ()):
         for words, change in (("averaged", np.mean), ("summed", np.sum)) if size > 1 else ():
-            text, rule = (
-                f"is {words} over axis {axis}, and each place along it is given that",
-                edited_rules.alike_along(change, axis),
-            )
-            yield text, lambda _, r=rule: r, False, 0.2  # type: ignore[misc]
+            text = f"is {words} over axis {axis}, and each place along it is given that"
+            yield text, _each(edited_rules.alike_along(change, axis)), False, 0.2
         for other in range(axis):
             if shape[other] == size > 1 and (len(shape) > 2 or shape != target):
                 text = f"has axes {other} and {axis} exchanged, which are of the same size"
@@ -168,9 +163,7 @@ def _other_divisors(scene: Scene, family: Family, slot: int) -> Iterator[Wrong]:
     if slot == 1 or not isinstance(divisor, Ref):
         return
 
-    def by(change: Callable[[Array], Array]) -> Callable[[Node], Rule]:
-        return lambda n: Valued({n.operands[1].index: change(record.target(n, 1))})  # type: ignore[union-attr]
-
+    by = partial(_with, record, 1)
     yield f"is not divided by {name}", by(np.ones_like), True, 0.0
     lengths = record.values[divisor.index]
     for number in sorted(
@@ -228,7 +221,7 @@ def _later_gradients(scene: Scene, family: Family, slot: int, subject: str) -> I
         parts: dict[Use, Part] = {}
         for k, node in zip(places, family, strict=False):
             after = rival[k + 1].index if k + 1 < len(rival) else None
-            ways = [use for use in record.users[after] if use in record.truth.contributions] if after else []
+            ways = record.senders(after) if after else []
             if ways and min(ways)[0] > node.index:
                 parts[node.index, slot] = Part(tuple((use,) for use in ways), instead=True)
             else:
@@ -245,11 +238,11 @@ def _passed_by(scene: Scene, family: Family, slot: int, subject: str, leaf: bool
         return  # that is the derivative forgotten for all
     found: dict[int, dict[Use, Part]] = defaultdict(dict)
     for node in family:
-        direct = [use for use in record.users[node.index] if use in record.truth.contributions]
+        direct = record.senders(node.index)
         for use in direct:
             way, here = [use], record.nodes[use[0]]
             for _ in range(4):
-                over = [u for u in record.users[here.index] if u in record.truth.contributions]
+                over = record.senders(here.index)
                 if is_nonlinear(here) or (here.op is not None and here.op.infix in ("*", "/") and over):
                     others = tuple((u,) for u in direct if u is not use)
                     ways = tuple((u, *reversed(way[:-1])) for u in over)
@@ -281,9 +274,7 @@ def _other_places(scene: Scene, family: Family, slot: int, subject: str) -> Iter
     for start in sorted({0, whole - size, *(sum(sizes[:k]) for k in range(len(sizes)))} - {own}):
         if start + size <= whole:
             text = f"{subject} is cut out from place {start} on, not from {own}"
-            yield from scene.at_times(
-                family, slot, text, lambda _, s=start, a=axis, n=size: edited_rules.cut(s, n, a), single=False
-            )
+            yield from scene.at_times(family, slot, text, _each(edited_rules.cut(start, size, axis)), single=False)
 
 
 def _parts_exchanged(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
@@ -392,8 +383,7 @@ def _logistic(scene: Scene) -> Iterator[Edit]:
             uses: dict[Use, Rule] = {
                 use: Times(logistic_slope(record.values[n.index]) ** power)
                 for n in family
-                for use in record.users[n.index]
-                if use in record.truth.contributions
+                for use in record.senders(n.index)
             }
             name = scene.named(family[-1])
             text = f"what {name} receives of the loss is {words} σ'({name}): the sigmoid's derivative is"
@@ -413,12 +403,8 @@ def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> It
         turned = blocks_transposed(value)
         same = turned is not None and all(np.shape(record.target(n, other)) == turned.shape for n in family)
         if same and node.op.kind == "contraction":
-            yield from scene.at_times(
-                family,
-                slot,
-                f"{subject} uses {name} transposed",
-                lambda n, o=other: Valued({n.operands[o].index: np.asarray(blocks_transposed(record.target(n, o)))}),
-            )
+            turn = _with(record, other, blocks_transposed)
+            yield from scene.at_times(family, slot, f"{subject} uses {name} transposed", turn)
         if node.op.name == "mul":
             for words, change in (
                 (f"lacks the factor {name}", lambda v: np.ones_like(v)),
@@ -426,12 +412,12 @@ def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> It
                 (f"has the factor {name} twice", lambda v: v * v),
                 (f"has the mean of {name} instead of it", lambda v: np.full_like(v, v.mean())),
             ):
-                yield from scene.at_times(
-                    family,
-                    slot,
-                    f"{subject} {words}",
-                    lambda n, o=other, c=change: Valued({n.operands[o].index: c(record.target(n, o))}),
-                )
+                yield from scene.at_times(family, slot, f"{subject} {words}", _with(record, other, change))
+
+
+def _with(record: Record, other: int, change: Callable[[Array], Array | None]) -> Callable[[Node], Rule]:
+    """The true rule, with the value of operand ``other`` changed."""
+    return lambda n: Valued({record.target_of((n.index, other)): np.asarray(change(record.target(n, other)))})
 
 
 def _nonlinearities(scene: Scene) -> Iterator[Edit]:
@@ -522,11 +508,8 @@ def _exchanged(scene: Scene, family: Family) -> Iterator[Edit]:
                     uses[user, slot] = Valued({mine.index: record.values[theirs.index]})  # type: ignore[union-attr]
         if uses:
             names = " and ".join(scene.named(scene.all_families[k][-1]) for k in (one, two))
-            yield Edit(
-                f"At every step, {scene.named(family[-1])} receives from {names} with each other's factor.",
-                uses,
-                cost=1.2,
-            )
+            text = f"At every step, {scene.named(family[-1])} receives from {names} with each other's factor."
+            yield Edit(text, uses, cost=1.2)
 
 
 def _ends_exchanged(scene: Scene, family: Family) -> Iterator[Edit]:
@@ -550,9 +533,8 @@ def _ends_exchanged(scene: Scene, family: Family) -> Iterator[Edit]:
                     uses[m.index, slot] = Valued({other: record.values[swapped[other]]})
         else:
             names = [scene.name_of(made[k], slot) for k, slot in ((0, 0), (1, across), (0, 1), (1, 1 - across))]
-            text = (
-                f"{names[0]} and {names[1]} have changed places between the two products in {scene.named(family[-1])}"
-            )
+            where = f"between the two products in {scene.named(family[-1])}"
+            text = f"{names[0]} and {names[1]} have changed places {where}"
             live = {use: rule for use, rule in uses.items() if use in record.truth.contributions}
             yield Edit(f"At every step, {text}.", live, cost=1.1)
 
@@ -608,19 +590,13 @@ def _in_place(scene: Scene, family: Family) -> Iterator[Edit]:
             mine = node.operands[1 - slot]
             if not isinstance(mine, Ref) or (node.index, slot) not in record.truth.contributions:
                 continue
-            others = [
-                use for use in record.users[mine.index] if use[0] > node.index and use in record.truth.contributions
-            ]
+            others = [use for use in record.senders(mine.index) if use[0] > node.index]
             if others and record.nodes[mine.index].shape == node.shape:
                 parts[node.index, slot] = Part(tuple((use,) for use in others), sign=1.0)
         if parts:
             names = scene.name_of(family[-1], slot), scene.name_of(family[-1], 1 - slot)
-            yield Edit(
-                f"The gradient of {scene.named(family[0])} was edited in place: {names[0]} also receives what was "
-                f"added to it for {names[1]}.",
-                parts=parts,
-                cost=1.2,
-            )
+            also = f"{names[0]} also receives what was added to it for {names[1]}"
+            yield Edit(f"The gradient of {scene.named(family[0])} was edited in place: {also}.", parts=parts, cost=1.2)
 
 
 def _arriving(scene: Scene, node: Node) -> tuple[list[tuple[Use, ...]], bool]:
@@ -630,7 +606,7 @@ def _arriving(scene: Scene, node: Node) -> tuple[list[tuple[Use, ...]], bool]:
     """
     record, way = scene.record, list[Use]()
     for _ in range(6):
-        uses = [use for use in record.users[node.index] if use in record.truth.contributions]
+        uses = record.senders(node.index)
         if len(uses) != 1:
             break
         user = record.nodes[uses[0][0]]

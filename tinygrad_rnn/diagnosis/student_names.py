@@ -228,7 +228,7 @@ class Names:
         operand = self.record.nodes[use[0]].operands[use[1]]
         assert isinstance(operand, Ref)
         target = self.record.nodes[operand.index]
-        uses = [u for u in self.record.users[target.index] if u in self.record.truth.contributions]
+        uses = self.record.senders(target.index)
         left, _, mine = self._rules(*use).partition(" = ")
         if len(uses) > TERMS or not left:
             return f"{left} = Σ over all uses, such as {mine}" if left and mine else left
