@@ -251,3 +251,17 @@ def test_a_network_over_a_parse_tree_is_no_sequence():
     for _ in range(4):  # but what reads two steps back as well is one
         h, earlier = node(h, earlier), h
     assert len(find(tg.Graph(h.sum()))) == 1
+
+
+@pytest.mark.parametrize("steps", [2, 3, 5])
+@pytest.mark.parametrize("before", [tg.tanh, lambda a: tg.tanh(a).T.T, lambda a: tg.tanh(a + 1.0)])
+def test_what_is_made_before_a_loop_and_read_after_it_is_none_of_its_steps(steps, before):
+    """Though it ends as each step does: no step reads it."""
+    u, w, v = (tg.randn(3, 3, requires_grad=True) for _ in range(3))
+    x, h = tg.randn(steps, 2, 3), tg.zeros(2, 3)
+    key = before(tg.randn(2, 3) @ v)
+    for t in range(steps):
+        h = tg.tanh(x[t] @ w + h @ u)
+    graph = timed(tg.Graph((h * key).sum()))
+    told = [(n.scope.step, n.role) for n in graph.nodes if n.op is not None and n.op.name == "tanh"]
+    assert told == [(None, None), *((t, "h") for t in range(steps))]

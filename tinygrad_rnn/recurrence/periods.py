@@ -53,6 +53,7 @@ def loop_turns(graph: Graph, operations: Sequence[int]) -> dict[int, Turn]:
     for number, (start, end, period) in enumerate(runs):
         if start < floor:
             continue
+        start = text.without_strangers(start, end, period)
         places = {k: k for k in range(start, end)} | text.shorter_step(start, period, floor)
         # calls side by side, of one weight, may be a part of the last step
         ceiling = next((after for after in loops if after >= end), len(operations))
@@ -163,6 +164,22 @@ class _Text:
             adds = node.op is not None and node.op.infix == "+"
             made_of.append(bits | 1 << k if total or (node.shape and not adds) else bits)
         return False
+
+    def without_strangers(self, start: int, end: int, period: int) -> int:
+        """The beginning of a periodic stretch without what only looks like the end of a step.
+
+        No step reads it, as what stands there in a later step is read, nor does it share a weight with that.
+        """
+
+        def is_read(begin: int, after: int) -> bool:
+            made = {self.places[k] for k in range(begin, after)}
+            return any(not made.isdisjoint(self._sources(k)) for k in range(after, end))
+
+        for after in range(min(end - 2 * period, start + period - 1), start, -1):
+            alone = not is_read(start, after) and is_read(start + period, after + period)
+            if alone and not any(self._goes_on(k, k + period) for k in range(start, after)):
+                return after
+        return start
 
     def shorter_step(self, start: int, period: int, floor: int) -> dict[int, int]:
         """Operations before a periodic stretch, from ``floor`` on, that are one more step of it, lacking something:
