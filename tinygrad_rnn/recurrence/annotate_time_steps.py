@@ -6,7 +6,7 @@ Pictures, equations and the debugger read scopes and roles only; so they show th
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -76,8 +76,7 @@ class _Naming:
     def __init__(self, folding: Folding, loops: Sequence[Recurrence]) -> None:
         self.folding, self.graph = folding, folding.graph
         self.nodes = list(self.graph.nodes)
-        self._write_steps(loops)
-        self._write_paths(loops)
+        self._write_scopes(loops)
         for loop in loops:
             self._name_states(loop)
             self._name_inputs(loop)
@@ -87,33 +86,39 @@ class _Naming:
         node = self.nodes[i]
         self.nodes[i] = replace(node, role=role or node.role, scope=node.scope._replace(**scope))
 
-    def _write_steps(self, loops: Sequence[Recurrence]) -> None:
-        """Time steps of the loops that were found by their period; what reads backward counts down."""
+    def _write_scopes(self, loops: Sequence[Recurrence]) -> None:
+        """Time steps of the loops that were found by their period, and the cells that their nodes belong to."""
+        steps = self._steps(loops)
+        core, paths = self.folding.core(), self.folding.paths()
+        own = self._own_scopes(core, paths, loops, steps)
+        for node, k in zip(self.graph.nodes, core, strict=True):
+            i, path = node.index, None if k is None else own[k]
+            if i in steps or path is not None:
+                self._write(i, step=steps.get(i, node.scope.step), path=node.scope.path if path is None else path)
+
+    def _steps(self, loops: Sequence[Recurrence]) -> dict[int, int]:
+        """The time step of each node of a loop that was found by its period; what reads backward counts down."""
         place, time = self.folding.place, self.folding.time
         turned = {p.loop for loop in loops if loop.reverse for n in loop.blocks()[0] if (p := place[n])}
         kept = {p.loop for circle in self.folding.circles for p in circle}
-        lengths: dict[int, int] = defaultdict(int)
         found = [(i, p.loop) for i, p in enumerate(place) if p and p.loop is not None]
+        last: dict[int, int] = defaultdict(int)
         for i, loop in found:
-            lengths[loop] = max(lengths[loop], time[i] + 1)
-        for i, loop in found:
-            if loop in kept:
-                self._write(i, step=lengths[loop] - 1 - time[i] if loop in turned else time[i])
-
-    def _write_paths(self, loops: Sequence[Recurrence]) -> None:
-        core, paths = self.folding.core(), self.folding.paths()
-        names = self._own_scopes(core, paths, loops)
-        for i, k in enumerate(core):
-            if k is not None and (path := names[k]) is not None:
-                self._write(i, path=path)
+            last[loop] = max(last[loop], time[i])
+        return {i: last[loop] - time[i] if loop in turned else time[i] for i, loop in found if loop in kept}
 
     def _own_scopes(
-        self, core: Sequence[int | None], paths: Sequence[tuple[str, ...]], loops: Sequence[Recurrence]
+        self,
+        core: Sequence[int | None],
+        paths: Sequence[tuple[str, ...]],
+        loops: Sequence[Recurrence],
+        steps: Collection[int],
     ) -> list[tuple[str, ...] | None]:
         """A scope for each circle, None where the program's own scope holds nothing but this cell."""
         mixed: dict[tuple[str, ...], set[int | None]] = defaultdict(set)
         for node, k in zip(self.nodes, core, strict=True):
-            if node.op is not None and node.scope.step is not None and not node.scope.backward:
+            has_step = node.index in steps or node.scope.step is not None
+            if node.op is not None and has_step and not node.scope.backward:
                 mixed[node.scope.path].add(k)
         spread = [False] * len(paths)
         for node, k in zip(self.nodes, core, strict=True):
