@@ -1212,3 +1212,18 @@ def test_the_equations_of_a_loop_in_a_loop_hold(program):
     told = {line.node: found.values[line.name] for line in found.lines if line.left.gradient}
     for node in found.graph.parameters:
         np.testing.assert_allclose(told[node.index], tensors[node.index].grad.numpy(), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("keep", [list, lambda parts: dict(zip("0123", parts)).values(), tuple])
+def test_gates_that_the_program_calls_nothing_are_what_they_do(keep, double):
+    m, x, loss = tg.randn(5, 12).requires_grad_(), tg.randn(4, 1, 2), 0.0
+    h = c = tg.zeros(1, 3)
+    for t in range(4):
+        parts = [*keep((tg.concat([x[t], h], -1) @ m).chunk(4, -1))]
+        c = parts[2].sigmoid() * c + parts[0].tanh() * parts[1].sigmoid()
+        h = parts[3].sigmoid() * c.tanh()
+        loss = loss + (h**2).sum()
+    found = viz.derive(loss)
+    assert_true(found)
+    lines = [line.text for line in found.recurrence]
+    assert "c_t = f_t * c_(t-1) + g_t * i_t" in lines and "h_t = o_t * tanh(c_t)" in lines, str(found)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from tinygrad_rnn.graph import Graph, Node
-from tinygrad_rnn.primitives import getitem
+from tinygrad_rnn.primitives import add, getitem, mul, sigmoid, tanh
 from tinygrad_rnn.recurrence.detached import DETACH
 
 from .. import style, vocabulary
@@ -149,7 +149,42 @@ class ValueNames:
                 self.gates |= {gate, whole}
                 if not any(letter == "a" for letter, _ in letters) and "a" not in given:
                     found.setdefault(whole, name._replace(letter="a"))
+        called = {*found.values()}  # i, f, o and g may be what the gates are made of
+        for gate, name in self._gates_by_place():
+            free = name not in called and name.letter not in given and (name.letter, name.cell) not in letters
+            if free and gate not in found:
+                found[gate] = name
+                self.gates.add(gate)
         return found
+
+    def _gates_by_place(self) -> Iterator[tuple[int, Name]]:
+        """The gates of c = f c + i g and h = o tanh(c) that the program calls nothing."""
+        nodes, taken = self.nodes, set[tuple[str, Mark, int | None]]()
+        for node in nodes:
+            if node.op is None or node.scope.backward or node.role not in STATES:
+                continue
+            terms = node.sources if node.role == "c" and node.op is add else (node.index,)
+            factors = [nodes[t].sources if nodes[t].op is mul else () for t in terms]
+            kept = [k for k, own in enumerate(factors) if any(self._is_kept(s) for s in own)]
+            told = dict[str, int]()
+            if node.role == "c" and len(factors) == 2 and len(kept) == 1 and all(len(own) == 2 for own in factors):
+                (f,) = [s for s in factors[kept[0]] if not self._is_kept(s)] or (node.index,)
+                squashing = sorted(factors[1 - kept[0]], key=lambda s: nodes[s].op is not sigmoid)
+                told = dict(zip("fig", (f, *squashing)))
+            elif node.role == "h" and len(factors) == 1:
+                made = [s for s in factors[0] if any(nodes[r].role == "c" for r in nodes[s].sources)]
+                told = dict(zip("o", (s for s in factors[0] if len(made) == 1 and s not in made)))
+            for letter, gate in told.items():
+                step = None if node.scope.step is None else node.scope.step + 1
+                name = Name(letter, self.mark_of(node.scope.path), step)
+                apart = name not in taken and not (nodes[gate].variable or gate in self._known_by_node)
+                if apart and nodes[gate].op in (sigmoid, tanh):
+                    taken.add(name)
+                    yield gate, name
+
+    def _is_kept(self, index: int) -> bool:
+        """Whether it is the c of the step before, or what that begins with."""
+        return self.nodes[index].role == "c" or self.nodes[index].op is None
 
     def _gate_of(self, part: int) -> int | None:
         """The operation that alone reads a part of a value, if it reads nothing else and has no name."""
