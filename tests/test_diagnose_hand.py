@@ -10,6 +10,7 @@ import handwritten_more as more
 import handwritten_ninth as ninth
 import handwritten_seventh as seventh
 import handwritten_sixth as sixth
+import handwritten_tenth as tenth
 import handwritten_third as third
 import handwritten_varied as varied
 import numpy as np
@@ -281,6 +282,7 @@ IN_BOTH = next(m for m in third.MISTAKES if m[3].startswith("reset gate forgotte
     + [(seventh, m) for m in some(seventh.MISTAKES, 30, first=4)]
     + [(eighth, m) for m in some(eighth.MISTAKES, 40, first=3)]
     + [(ninth, m) for m in some(ninth.MISTAKES, 30, first=7)]
+    + [(tenth, m) for m in some(tenth.MISTAKES, 35, first=3)]
     + [(varied, m) for m in some(varied.MISTAKES, 11, first=3)],
     ids=lambda x: x[3] if isinstance(x, tuple) else None,
 )
@@ -293,7 +295,10 @@ def test_mistakes_of_loops_and_in_other_networks_are_named(written, mistake):
 
 @pytest.mark.parametrize(
     "written, style",
-    some([(w, s) for w in (third, loops, fourth, fifth, sixth, seventh, eighth, ninth, varied) for s in w.STYLES], 4),
+    some(
+        [(w, s) for w in (third, loops, fourth, fifth, sixth, seventh, eighth, ninth, tenth, varied) for s in w.STYLES],
+        4,
+    ),
 )
 def test_the_right_backward_pass_of_these_is_right(written, style):
     assert tg.diagnose(written.loss_of(style), written.gradients(style)).correct
@@ -301,6 +306,6 @@ def test_the_right_backward_pass_of_these_is_right(written, style):
 
 def test_how_many_of_these_are_named():
     written = {third: (109, 113), loops: (72, 73), fourth: (99, 100), fifth: (154, 158), sixth: (112, 112)}
-    written |= {seventh: (103, 109), eighth: (125, 128), ninth: (115, 122), varied: (42, 44)}
+    written |= {seventh: (103, 109), eighth: (125, 128), ninth: (115, 122), tenth: (98, 104), varied: (42, 44)}
     for each, counts in written.items():
         assert (sum(bool(says) for *_, says in each.MISTAKES), len(each.MISTAKES)) == counts
