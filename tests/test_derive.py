@@ -73,27 +73,37 @@ def steps_of(text):
     return [t for run in runs for t in range(run[0], run[-1] + 1)]
 
 
+def put_in(text, letter, number):
+    """A formula with a number for the letter of a time step, or of a repetition inside of it."""
+
+    def below(match):
+        told = [str(number + int(part[1:] or 0)) if part[0] == letter else part for part in match[0][2:-1].split(",")]
+        return f"_{'_'.join(told)}" if all(part.isdigit() for part in told) else f"_({','.join(told)})"
+
+    text = re.sub(r"_\([^(),]+,[^(),]+\)", below, text)  # s_(t,k-1)
+    text = re.sub(rf"_{letter}\b", f"_{number}", text)
+    text = re.sub(rf"(?<=[\[: +]){letter}(?=[\]:,])", str(number), text)  # an index: x[t], x[t-1:t], x[:, t]
+    text = re.sub(rf"(?<=[<>=] ){letter}\b(?![+-])", str(number), text)  # compared: n > t
+    alone = rf"_?\(?\b{letter}([+-]\d+)\)?"
+    return re.sub(alone, lambda m: ("_" if m[0][0] == "_" else "") + str(number + int(m[1])), text)
+
+
 def written_out(line):
-    """The lines one line of the recurrence stands for: every t put in, every sum over t written out."""
-
-    def at(text, t, letter="t"):
-        text = re.sub(rf"_{letter}\b", f"_{t}", text)
-        text = re.sub(rf"(?<=[\[: ]){letter}(?=[\]:,])", str(t), text)  # an index: x[t], x[t-1:t], x[:, t]
-        text = re.sub(rf"(?<=[<>=] ){letter}\b(?![+-])", str(t), text)  # compared: n > t
-        number = rf"_?\(?\b{letter}([+-]\d+)\)?"
-        return re.sub(number, lambda m: ("_" if m[0][0] == "_" else "") + str(t + int(m[1])), text)
-
+    """The lines one line of the recurrence stands for: every t and k put in, every sum over them written out."""
     text = line.text
-    while found := re.search(r" for ([tk])=([\d., ]+)\)", text):
+    while found := re.search(r"((?: for [tkji]=[\d., ]+)+)\)", text):
         depth, start = 1, found.start()
         while depth:  # back to the bracket this closes
             start -= 1
             depth += {")": 1, "(": -1}.get(text[start], 0)
         name = re.search(r"\w+$", text[:start])[0]
-        terms = [at(text[start + 1 : found.start()], t, found[1]) for t in steps_of(found[2])]
+        terms = [text[start + 1 : found.start()]]
+        for letter, steps in re.findall(r" for (\w)=([\d., ]+?)(?= for |$)", found[1]):
+            terms = [put_in(term, letter, t) for term in terms for t in steps_of(steps)]
         whole = f"({' + '.join(f'({term})' for term in terms)})" if name == "sum" else f"{name}({', '.join(terms)})"
         text = text[: start - len(name)] + whole + text[found.end() :]
-    return [at(text, t) for t in line.steps] if line.steps else [text]
+    texts = [put_in(text, "t", t) for t in line.steps] if line.steps else [text]
+    return [put_in(text, "k", k) for text in texts for k in line.inner] if line.inner else texts
 
 
 def assert_true(derivation, tolerance=1e-10):
@@ -1065,8 +1075,8 @@ def test_words_of_sentences_are_written_once_for_all_sentences(own, first, doubl
     found = viz.derive(loss)
     assert_true(found)
     assert all(line.steps or line.left.step is None for line in found.recurrence if not line.left.gradient), found
-    text = str(found)
-    assert "[t-1, 0]" in text and "[t-1, 1]" in text if first else "[0, t-1]" in text and "[1, t-1]" in text
+    read = "[t-1, k-1]" if first else "[k-1, t-1]"
+    assert [line.text for line in found.recurrence if read in line.text] == [f"x_(t,k) = given{read}"]
 
 
 def test_a_recurrence_that_begins_with_an_element_of_the_data_is_written_once(double):
@@ -1227,3 +1237,134 @@ def test_gates_that_the_program_calls_nothing_are_what_they_do(keep, double):
     assert_true(found)
     lines = [line.text for line in found.recurrence]
     assert "c_t = f_t * c_(t-1) + g_t * i_t" in lines and "h_t = o_t * tanh(c_t)" in lines, str(found)
+
+
+def weight(rows, columns):
+    return tg.tensor(0.5 * tg.randn(rows, columns).numpy(), requires_grad=True)
+
+
+def letters_of_words(steps=range):
+    """A cell over the letters of each word, and one over the words."""
+    w, u, a, b, v = weight(2, 3), weight(3, 3), weight(3, 3), weight(3, 3), weight(3, 2)
+    x, h, loss = tg.randn(12, 1, 2), tg.zeros(1, 3), 0.0
+    for t in steps(3):
+        s = tg.zeros(1, 3)
+        for k in range(4):
+            s = tg.tanh(x[4 * t + k] @ w + s @ u)
+        h = tg.tanh(s @ a + h @ b)
+        loss = loss + cross_entropy(h @ v, [t % 2])
+    return loss
+
+
+def substeps(steps=range, heun=False):
+    """An ODE that is solved in substeps between two observations."""
+    w, u, a, v = weight(3, 3), weight(2, 3), weight(3, 3), weight(3, 2)
+    x, h, loss = tg.randn(3, 1, 2), tg.zeros(1, 3), 0.0
+    for t in steps(3):
+        for _ in range(4):
+            slope = tg.tanh(h @ w)
+            if heun:
+                slope = 0.5 * (slope + tg.tanh((h + 0.1 * slope) @ w))
+            h = h + 0.1 * slope
+        h = tg.tanh(x[t] @ u + h @ a)
+        loss = loss + cross_entropy(h @ v, [t % 2])
+    return loss
+
+
+def highway(steps=range):
+    """The layers of a recurrent highway network, whose last one is the state."""
+    u, w, g, v = weight(2, 3), weight(3, 3), weight(3, 3), weight(3, 2)
+    x, h, loss = tg.randn(3, 1, 2), tg.zeros(1, 3), 0.0
+    for t in steps(3):
+        h = h + x[t] @ u
+        for _ in range(4):
+            h = h + (h @ g).sigmoid() * (tg.tanh(h @ w) - h)
+        loss = loss + cross_entropy(h @ v, [t % 2])
+    return loss
+
+
+def decoded(steps=range):
+    """Each step's state is decoded into four letters, each fed back."""
+    u, w, a, b, v = weight(2, 3), weight(3, 3), weight(2, 3), weight(3, 3), weight(3, 2)
+    x, h, loss = tg.randn(3, 1, 2), tg.zeros(1, 3), 0.0
+    for t in steps(3):
+        h = tg.tanh(x[t] @ u + h @ w)
+        s, y = h, tg.zeros(1, 2)
+        for k in range(4):
+            s = tg.tanh(y @ a + s @ b)
+            y = s @ v
+            loss = loss + cross_entropy(y, [k % 2])
+    return loss
+
+
+@pytest.mark.parametrize("steps", [range, tg.steps])
+@pytest.mark.parametrize(
+    ("program", "network", "gradient"),
+    [
+        (
+            letters_of_words,
+            ["x_(t,k) = given[4*(t-1)+k-1]", "s_(t,k) = tanh(x_(t,k) @ W_xh + s_(t,k-1) @ W1)"],
+            "dL/ds_(t,k) = (ds_(t,k+1) * (1 - s_(t,k+1)**2)) @ W1.T",
+        ),
+        (
+            substeps,
+            ["s_(t,0) = h_(t-1)", "s_(t,k) = s_(t,k-1) + 0.1 * tanh(s_(t,k-1) @ W1)"],
+            "dL/dW1 = sum(s_(t,k-1).T @ dmatmul_(t,k) for t=1..3 for k=1..4)",
+        ),
+        (
+            highway,
+            [
+                "s_(t,0) = h_(t-1) + x_t @ W_xh",
+                "s_(t,k) = s_(t,k-1) + sigmoid(s_(t,k-1) @ W2) * (tanh(s_(t,k-1) @ W1) - s_(t,k-1))",
+                "h_t = s_(t,4)",
+            ],
+            "dL/ds_(t,4) = dh_t",
+        ),
+        (
+            decoded,
+            [
+                "s_(t,0) = h_t",
+                "s_(t,k) = tanh(y_(t,k-1) @ W1 + s_(t,k-1) @ W2)",
+                "y_(t,k) = s_(t,k) @ W3",
+                "L = sum(L_(t,k) for t=1..3 for k=1..4)",
+            ],
+            "dL/ds_(t,k) = dy_(t,k) @ W3.T + (ds_(t,k+1) * (1 - s_(t,k+1)**2)) @ W2.T",
+        ),
+    ],
+)
+def test_a_loop_in_a_loop_is_written_once_with_an_index_of_its_own(program, network, gradient, steps, double):
+    found = viz.derive(program(steps))
+    assert_true(found)
+    lines = [line.text for line in found.recurrence]
+    assert {*network, gradient} <= {*lines}, str(found)
+    inside = [line for line in found.recurrence if line.left.inner and not line.left.gradient]
+    assert all((line.steps, line.inner) == ((1, 2, 3), (1, 2, 3, 4)) for line in inside), str(found)
+    printed = str(found)
+    assert "# t = 1..3, k = 1..4, node #" in printed and r"s_{t, k-1}" in found.latex()
+
+
+def test_substeps_of_two_slopes_are_written_once(double):
+    found = viz.derive(substeps(heun=True))
+    assert_true(found)
+    assert len(found.recurrence) < 25, str(found)
+    for line in found.recurrence:
+        if line.left.inner and not line.left.gradient:
+            assert (line.steps, line.inner) == ((1, 2, 3), (1, 2, 3, 4)), str(found)
+
+
+def test_repetitions_of_different_numbers_are_told_by_the_steps_that_have_them(double):
+    w, u, a, b, v = weight(2, 3), weight(3, 3), weight(3, 3), weight(3, 3), weight(3, 2)
+    x, h, loss, read = tg.randn(8, 1, 2), tg.zeros(1, 3), 0.0, 0
+    for t, letters in enumerate((3, 3, 2)):
+        s = tg.zeros(1, 3)
+        for _ in range(letters):
+            s, read = tg.tanh(x[read] @ w + s @ u), read + 1
+        h = tg.tanh(s @ a + h @ b)
+        loss = loss + cross_entropy(h @ v, [t % 2])
+    found = viz.derive(loss)
+    assert_true(found)
+    cell = "s_(t,k) = tanh(x_(t,k) @ W_xh + s_(t,k-1) @ W1)"
+    assert [(line.text, line.steps, line.inner) for line in found.recurrence if line.left.stem == "s"][:2] == [
+        (cell, (1, 2), (1, 2, 3)),
+        (cell.replace("t,", "3,"), None, (1, 2)),
+    ]

@@ -225,7 +225,7 @@ def test_each_box_of_uneven_steps_has_a_name_of_its_own_and_each_input_a_box(pro
     }
     assume(program.kind in inputs)
     dot = viz.render(program.loss(), max_steps=None).dot
-    names = re.findall(r"^\s*\w+ \[label=\"?([xhyL][^<\",]+)", dot, re.MULTILINE)
+    names = re.findall(r"^\s*\w+ \[label=\"?([xhyL][^<\",]+(?:,[₀-₉]+)?)", dot, re.MULTILINE)
     assert len(names) == len(set(names)), names
     assert disorder(dot) == []
     assert sum(name.startswith("x") for name in names) == inputs[program.kind], names

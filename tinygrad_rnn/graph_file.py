@@ -49,7 +49,7 @@ def node_as_data(node: Any) -> dict[str, Any]:
         "shape": node.shape,
         "dtype": node.dtype.str,
         "requires_grad": node.requires_grad,
-        "scope": node.scope,
+        "scope": node.scope if node.scope.inner is not None else node.scope[:-1],
         "name": node.name,
         "role": node.role,
         "site": node.site,
@@ -156,17 +156,18 @@ def bounded(nodes: Sequence[Any]) -> None:
 
 def scope_of(index: int, item: dict[str, Any]) -> Scope:
     """The scope of a saved node, whose other names are looked at, too."""
-    if not isinstance(item["scope"], list) or len(item["scope"]) != 4:
+    if not isinstance(item["scope"], list) or len(item["scope"]) not in (4, 5):
         raise DataError(f"not a saved graph: the scope of node {index} is not a list of path, step, part and backward")
-    path, step, part, backward = item["scope"]
+    path, step, part, backward, *rest = item["scope"]
+    inner = rest[0] if rest else None
     texts = (item["name"], item["role"], item["site"], item.get("variable"), *(item.get("module") or ()), part)
     if (
         not all(isinstance(text, str) for text in (*path, *(text for text in texts if text is not None)))
-        or not (step is None or (type(step) is int and abs(step) <= LAST_STEP))
+        or not all(time is None or (type(time) is int and abs(time) <= LAST_STEP) for time in (step, inner))
         or type(backward) is not bool
     ):
         raise DataError(f"not a saved graph: a name or the scope of node {index} is of the wrong kind")
-    return Scope(tuple(path), step, part, backward)
+    return Scope(tuple(path), step, part, backward, inner)
 
 
 def value_of(index: int, item: dict[str, Any], op: Primitive | None) -> Any:

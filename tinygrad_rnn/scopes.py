@@ -9,7 +9,7 @@ the naming.
 ...     x = tg.tensor([1.0, 2.0])
 ...     y = x * 2.0
 >>> y.scope
-Scope(path=('encoder',), step=2, part='f', backward=False)
+Scope(path=('encoder',), step=2, part='f', backward=False, inner=None)
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class scope:
                 outer.step if self.step is None else self.step,
                 outer.part if self.part is None else self.part,
                 outer.backward,
+                outer.inner,
             )
         )
         return current.scope

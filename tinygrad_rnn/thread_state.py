@@ -18,13 +18,14 @@ class Scope(NamedTuple):
 
     >>> import tinygrad_rnn as tg
     >>> tg.ones(1).scope
-    Scope(path=(), step=None, part=None, backward=False)
+    Scope(path=(), step=None, part=None, backward=False, inner=None)
     """
 
     path: tuple[str, ...] = ()  #: names of the modules it was made in, outermost first
     step: int | None = None  #: time step, or None outside the recurrence
     part: str | None = None  #: the piece of a cell: a gate ("i", "f", ...), a state, the output ...
     backward: bool = False  #: made by a rule of the reverse walk, not by the forward pass
+    inner: int | None = None  #: repetition, from 0, of a loop inside of its time step
 
 
 #: the scope of what was made in none

@@ -49,10 +49,12 @@ class Name(NamedTuple):
     letter: str
     cell: Mark = Mark()
     step: int | None = None  #: from 1; what a cell begins with has 0
+    inner: int | None = None  #: the same of a loop inside of the step
 
     def __str__(self) -> str:
         """As pictures write it."""
-        return f"{self.letter}{self.cell}{'' if self.step is None else style.subscript(self.step)}"
+        inner = "" if self.inner is None else f",{style.subscript(self.inner)}"
+        return f"{self.letter}{self.cell}{'' if self.step is None else style.subscript(self.step)}{inner}"
 
     @property
     def text(self) -> str:
@@ -61,7 +63,8 @@ class Name(NamedTuple):
         head = letter.rstrip("′")
         back = "_reverse" if self.cell.arrow == "←" else ""
         when = "" if self.step is None else f"{'' if tail and len(head) == 1 else '_'}{self.step}"
-        return f"{head}{self.cell.number or ''}{letter[len(head) :]}{below}{tail}{back}{when}"
+        inner = "" if self.inner is None else f"_{self.inner}"
+        return f"{head}{self.cell.number or ''}{letter[len(head) :]}{below}{tail}{back}{when}{inner}"
 
 
 def letter(role: str) -> str:

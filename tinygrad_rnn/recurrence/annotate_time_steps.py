@@ -14,7 +14,9 @@ import numpy as np
 
 from ..ancestors import ancestors
 from ..graph import Graph, Node
+from ..primitives import cross_entropy
 from .folding import Folding
+from .inner_loops import InnerLoop, inner_loops
 from .repeats import Recurrence, recurrences
 from .twins import STATES
 
@@ -33,8 +35,46 @@ def timed(graph: Graph) -> Graph:
     inner = _inner_states(nodes)
     if nodes is not graph.nodes or inner:
         graph = Graph.of([replace(n, role=None) if n.index in inner else n for n in nodes], graph.outputs)
+    inside = inner_loops(graph)
+    if inside:
+        graph = Graph.of(_with_repetitions(graph, inside), graph.outputs)
     vars(graph)["recurrences"] = tuple(replace(loop, graph=graph) for loop in loops)
+    vars(graph)["inner_loops"] = inside
     return graph
+
+
+def _with_repetitions(graph: Graph, loops: Sequence[InnerLoop]) -> list[Node]:
+    """The nodes with their repetition of a loop inside of their step. What that hands on is called as the program
+    calls it, or s, but for what the next step goes on from."""
+    nodes = list(graph.nodes)
+    taken = {n.name for n in nodes} | {n.role for n in nodes} | {"x", "L", "y", *STATES}
+    called = {nodes[i].variable for loop in loops for made in loop.states[:1] for i in made[-1:]}
+    letter = called.pop() if len(called) == 1 and not called & taken else None
+    own = [[made for made in loop.states if not any(_is_judged(graph, i) for i in made)] for loop in loops]
+    goes_on = {
+        k
+        for loop, states in zip(loops, own, strict=True)
+        for k, made in enumerate(states)
+        if any(nodes[u].scope.step not in (None, loop.step) for u in graph.consumers[made[-1]])
+    }
+    handed_on = {states[k][-1] for states in own for k in goes_on if k < len(states)}
+    for loop, states in zip(loops, own, strict=True):
+        for i in loop.nodes.keys() - handed_on:
+            nodes[i] = replace(nodes[i], scope=nodes[i].scope._replace(inner=loop.nodes[i]))
+        for i in {s for n in loop.nodes for s in nodes[n].sources if nodes[s].op is None} - loop.nodes.keys():
+            at = {loop.nodes.get(u) for u in graph.consumers[i]}
+            if nodes[i].scope.step == loop.step and len(at) == 1:
+                nodes[i] = replace(nodes[i], scope=nodes[i].scope._replace(inner=at.pop()))
+        for k, made in enumerate(states):
+            for i in made:
+                if i not in handed_on and nodes[i].role in (None, *STATES):
+                    nodes[i] = replace(nodes[i], role=(letter or "s") + "′" * k)
+    return nodes
+
+
+def _is_judged(graph: Graph, i: int) -> bool:
+    """Whether a loss is computed of it at once: they are scores."""
+    return any(graph.nodes[u].op is cross_entropy for u in graph.consumers[i])
 
 
 def _one_step(graph: Graph) -> Sequence[Node]:

@@ -51,7 +51,7 @@ def _calls(graph: Graph) -> dict[tuple[str, ...], list[list[Node]]]:
     calls: dict[tuple[str, ...], list[list[Node]]] = defaultdict(list)
     cells = {n.scope.path for n in graph.nodes if n.op is not None and n.role == "h" and n.scope.step is not None}
     for node in graph.nodes:
-        path, step, _part, backward = node.scope
+        path, step, _part, backward, _ = node.scope
         if node.op is not None and step is not None and path and path in cells and not backward:
             if not calls[path] or step < (calls[path][-1][-1].scope.step or 0):
                 calls[path].append([])

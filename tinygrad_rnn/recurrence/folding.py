@@ -248,7 +248,7 @@ def _called_one_by_one(graph: Graph) -> set[int]:
     calls: dict[tuple[str, ...], list[list[int]]] = defaultdict(list)  # by scope, what says one step without a break
     last: dict[tuple[str, ...], int] = {}
     for node in graph.nodes:
-        path, step, _part, backward = node.scope
+        path, step, _part, backward, _ = node.scope
         if node.op is None or step is None or backward:
             continue
         if last.get(path) != step:

@@ -26,7 +26,7 @@ def symbols(nodes: Sequence[Any], done: set[int]) -> list[int]:
             continue
         blank = x.op.elementwise and x.op is not P.power  # where a number does what a tensor of it does
         literals = tuple([None if isinstance(y, Tensor) else type(y) if blank else _key(y) for y in x.operands])
-        path, _, part, backward = x.scope
+        path, _, part, backward, _ = x.scope
         attrs = _key(x.attrs, x.op is P.getitem) if x.attrs else None
         made = id(x.op), attrs, literals, x._array.shape, x._array.dtype, x.requires_grad, x._starts
         found.append(known.setdefault((made, path, part, backward), len(known)))

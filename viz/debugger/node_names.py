@@ -19,7 +19,7 @@ import tinygrad_rnn as tg
 from .. import style
 from ..graph.detail_levels import collapse
 from ..graph.value_names import ValueNames, common
-from ..vocabulary import Name
+from ..vocabulary import Mark
 from .shown_names import Spoken
 
 NAME_LIMIT = 40
@@ -83,7 +83,7 @@ class Names:
         if node.is_parameter and not names:
             own = self._known.parameters[node.index] if node.name else self._known.parameter(node.index).text
             return [_clean(own), _clean(node.name or own)]
-        alone = [Name(name.letter, step=name.step).text for name in names]  # its cell may be said by the path
+        alone = [name._replace(cell=Mark()).text for name in names]  # its cell may be said by the path
         is_loss = node.index == self.graph.outputs[0] and not node.name
         texts = [*(name.text for name in names), *alone[:1], *([] if names and not node.role else [_short(node)])]
         return [_clean(text) for text in ([*texts, "loss"] if is_loss else texts)]

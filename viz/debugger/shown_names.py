@@ -61,9 +61,9 @@ class Spoken:
         """The name of what goes into one gate, ``a_f3``."""
         uses = [self.graph.nodes[i] for i in self.graph.consumers[node.index]]
         gate = uses[0] if len(uses) == 1 else node
-        letter, cell, step = self.values.get(gate.index, [Name("")])[0]
-        lettered = gate.op is not None and len(letter) == 1 and step is not None
-        return Name(f"a_{letter}", cell, step).text if lettered and gate.role and flattens(gate) else ""
+        name = self.values.get(gate.index, [Name("")])[0]
+        lettered = gate.op is not None and len(name.letter) == 1 and name.step is not None
+        return name._replace(letter=f"a_{name.letter}").text if lettered and gate.role and flattens(gate) else ""
 
     def read(self, index: int, user: int | None) -> str:
         """The name of a node to another that reads it: one first state may be a cell's c and its h."""

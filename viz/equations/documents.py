@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,9 +20,23 @@ from tinygrad_rnn.optional_packages import needed
 from .. import style
 from .closed_form import ClosedForm, closed_form
 from .expression import Expression, Symbol, operations, parts
-from .formula_text import NOTHING, Latex, Text, steps_told, ways_to_count
+from .formula_text import NOTHING, Latex, Text, blocks, steps_told, ways_to_count
 
 _HERE = Path(__file__).parent
+
+
+class Way(NamedTuple):
+    """A way to write an equation."""
+
+    gathered: bool = False  #: whether terms that repeat from step to step are written once
+    counted: int = NOTHING  #: which numbers in it count on from step to step
+    for_step: bool = False  #: whether it is written for a step t
+    for_repetition: bool = False  #: and for a repetition k inside of a step
+    stride: int = 0  #: the number of these, if it is the same in all steps
+    fixed: Set[Symbol] = frozenset()  #: what it reads of one step whatever its own is
+
+
+AS_IT_IS, ONCE = Way(), Way(gathered=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,24 +48,46 @@ class Equation:
     node: int  #: position in `Derivation.graph` of the value, or of the value whose gradient this is
     site: str | None  #: the source line that made it
     steps: tuple[int, ...] | None = None  #: the time steps it holds for, if it is written for a step t
-    counted: int = NOTHING  #: whether indices, also numbers that are compared, or all, count on from step to step
-    gathered: bool = False  #: whether terms that repeat from step to step are written once
-    fixed: Set[Symbol] = frozenset()  #: what it reads of one step whatever its own is
+    inner: tuple[int, ...] | None = None  #: repetitions inside of a step, if it is written for a repetition k
+    way: Way = AS_IT_IS
 
     @property
     def text(self) -> str:
         """``dL/dh_3 = dy_3 @ W_hy + (dh_4 * (1 - h_4**2)) @ W_hh``; the right side is Python."""
-        return self._written(Text)
+        return self.written(self.way)
 
     @property
     def latex(self) -> str:
         """As a blackboard has it."""
-        return self._written(Latex)
+        return self.written(self.way, Latex)
 
-    def _written(self, kind: type[Text]) -> str:
-        step = self.left.step if self.steps else None
-        writer = kind(step, counted=self.counted, gathered=self.gathered, fixed=self.fixed)
+    def written(self, way: Way, kind: type[Text] = Text) -> str:
+        """The text of it in one of its `ways`."""
+        writer = kind(
+            self.left.step if way.for_step else None,
+            inner=self.left.inner if way.for_repetition else None,
+            counted=way.counted,
+            stride=way.stride,
+            gathered=way.gathered,
+            fixed=way.fixed,
+        )
         return f"{writer.left(self.left)} = {writer(self.right)}"
+
+    def ways(self, shared: Set[Symbol], stride: int) -> Iterator[Way]:
+        """The ways in which it may be written for several times; ``shared``: what all equations of its kind read."""
+        if self.left.step is None:
+            return
+        times = [(True, False)] if self.left.inner is None else [(True, True), (True, False), (False, True)]
+        for fixed in (frozenset[Symbol](), shared) if shared else (frozenset[Symbol](),):
+            for gathered in (False, True) if self._has_sums else (False,):
+                for time in times:
+                    for counted in ways_to_count(self.right, inside=all(time)):
+                        yield Way(gathered, counted, *time, stride, fixed)
+
+    def about(self, *, latex: bool = False) -> list[str]:
+        """For which times it holds: ``t = 1..3``, ``k = 1..2``."""
+        ranges = ("t", self.steps), ("k", self.inner)
+        return [f"{letter} = {steps_told(own, latex=latex)}" for letter, own in ranges if own]
 
     @cached_property
     def _has_sums(self) -> bool:
@@ -63,6 +98,12 @@ class Equation:
     def name(self) -> str:
         """The name of its value on the right side of other lines."""
         return Text()(self.left)
+
+
+def _several(times: Iterable[int | None]) -> tuple[int, ...] | None:
+    """Different times in their order; None if there are not several."""
+    found = tuple(dict.fromkeys(n for n in times if n is not None))
+    return found if len(found) > 1 else None
 
 
 def _modules(values: dict[str, Any]) -> dict[str, Any]:
@@ -99,26 +140,27 @@ class Derivation:
             if own is None or own:
                 timed = {symbol for symbol in parts(line.right) if symbol.step is not None}
                 read[key] = timed if own is None else own & timed
-        groups: dict[tuple[Any, ...], list[Equation]] = {}
+        repeated: dict[str, dict[int | None, set[int]]] = {}
         for line in self.lines:
-            ways = ways_to_count(line.right) if line.left.step is not None else []
-            shared = read[line.left.stem, line.left.gradient]
-            for fixed in (frozenset[Symbol](), shared) if shared else (frozenset[Symbol](),):
-                for gathered, counted in product((False, True) if line._has_sums else (False,), ways):
-                    text = Text(line.left.step, counted=counted, gathered=gathered, fixed=fixed)(line.right)
-                    kind = (bool(fixed), gathered, counted, line.left.stem, line.left.gradient, text)
-                    groups.setdefault(kind, []).append(line)
+            if line.left.inner:
+                repeated.setdefault(line.left.stem, {}).setdefault(line.left.step, set()).add(line.left.inner)
+        strides = {stem: len(own.popitem()[1]) for stem, own in repeated.items() if len({*map(len, own.values())}) == 1}
+        groups: dict[tuple[Any, ...], dict[int, Way]] = {}
+        for n, line in enumerate(self.lines):
+            for way in line.ways(read[line.left.stem, line.left.gradient], strides.get(line.left.stem, 0)):
+                kind = bool(way.fixed), *way[:4], line.left.stem, line.left.gradient, line.written(way)
+                groups.setdefault(kind, {})[n] = way
         runs: dict[int, Equation] = {}
-        for (apart, gathered, counted, stem, of, _), group in sorted(
-            groups.items(), key=lambda item: (-len(item[1]), item[0][:3])
-        ):
-            group = [line for line in group if id(line) not in runs]
-            if len(group) > 1:
-                steps = tuple(sorted(line.left.step or 0 for line in group))
-                fixed = read[stem, of] if apart else frozenset()
-                run = replace(group[0], steps=steps, counted=counted, gathered=gathered, fixed=fixed)
-                runs |= dict.fromkeys(map(id, group), run)
-        return tuple(dict.fromkeys(runs.get(id(line)) or replace(line, gathered=True) for line in self.lines))
+        for _, group in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0][:5])):
+            left = {(line.left.step, line.left.inner): n for n in group if n not in runs for line in [self.lines[n]]}
+            for block in blocks(sorted(left, key=lambda when: (when[0] or 0, when[1] or 0))):
+                if len(block) > 1:
+                    members = [left[when] for when in block]
+                    way, times = group[min(members)], [*map(_several, zip(*block))]
+                    steps, inner = times[0] if way.for_step else None, times[1] if way.for_repetition else None
+                    way = way._replace(for_step=steps is not None, for_repetition=inner is not None)
+                    runs |= dict.fromkeys(members, replace(self.lines[min(members)], steps=steps, inner=inner, way=way))
+        return tuple(dict.fromkeys(runs.get(n) or replace(line, way=ONCE) for n, line in enumerate(self.lines)))
 
     def closed_form(self) -> ClosedForm:
         """The recurrence of the carried state's gradient solved: a sum over later losses of products of Jacobians.
@@ -158,16 +200,15 @@ class Derivation:
         return "\n".join(shown[1:])
 
     def _about(self, line: Equation) -> str:
-        steps = f"t = {steps_told(line.steps)}" if line.steps else ""
-        return ", ".join(filter(None, [steps, f"node #{line.node}", style.visible(line.site or "")]))
+        return ", ".join(filter(None, [*line.about(), f"node #{line.node}", style.visible(line.site or "")]))
 
     def latex(self, *, every_step: bool = False) -> str:
         r"""The equations as an ``aligned`` environment."""
         rows = []
         for line in self.lines if every_step else self.recurrence:
             left, right = line.latex.split(" = ", 1)
-            steps = rf" && t = {steps_told(line.steps, latex=True)}" if line.steps else ""
-            rows.append(rf"{left} &= {right}{steps}")
+            about = r",\; ".join(line.about(latex=True))
+            rows.append(rf"{left} &= {right}{' && ' if about else ''}{about}")
         return "\\begin{aligned}\n" + " \\\\[4pt]\n".join(rows) + "\n\\end{aligned}"
 
     def __str__(self) -> str:

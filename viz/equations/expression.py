@@ -24,6 +24,7 @@ class Symbol:
     stem: str
     step: int | None  #: time step as printed, from 1; 0 is an initial state
     gradient: bool = False
+    inner: int | None = None  #: the repetition of a loop inside of the step, from 1; 0 is what that begins with
 
 
 @dataclass(frozen=True, eq=False)

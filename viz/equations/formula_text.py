@@ -1,6 +1,7 @@
 """Formulas as text that Python can evaluate, and as LaTeX.
 
-Both are written either with the numbers of the time steps or relative to a step ``t``: ``h_(t-1)``.
+Both are written either with the numbers of the time steps or relative to a step ``t``: ``h_(t-1)``; so are the
+repetitions of a loop inside of a step, relative to a repetition ``k``: ``s_(t,k-1)``.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Sequence, Set
+from collections.abc import Callable, Hashable, Sequence, Set
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -19,11 +21,14 @@ from .expression import Apply, Expression, Symbol, operations, parts
 
 SUM, PRODUCT, MATMUL, NEGATIVE, POWER, ATOM = range(6)  #: how tightly a formula holds together
 Written = tuple[str, int]
+When = tuple[int | None, int | None]  #: a time step, and a repetition inside of it
+NEVER: When = (None, None)
 ROW = Symbol("row", None)  #: what an operation written as a matrix does something to
 
 
-#: What counts with the time step, of the whole numbers in a formula.
-NOTHING, INDICES, FIRST_INDEX, LAST_INDEX, COMPARED, EVERY_NUMBER = range(6)
+#: What counts with the time step, of the whole numbers in a formula. INNER_FIRST, INNER_LAST: of two indices one with
+#: the repetition inside of the step; THROUGH: one index through all repetitions of all steps.
+NOTHING, INDICES, FIRST_INDEX, LAST_INDEX, INNER_FIRST, INNER_LAST, THROUGH, COMPARED, EVERY_NUMBER = range(9)
 _COMPARISONS = (">", ">=", "<", "<=", "==", "!=")
 
 
@@ -42,16 +47,20 @@ class Text:
         self,
         base: int | None = None,
         *,
+        inner: int | None = None,
         counted: int = NOTHING,
+        stride: int = 0,
         gathered: bool = False,
-        running: int | None = None,
+        running: When = NEVER,
         apart: Set[Symbol] = frozenset(),
         fixed: Set[Symbol] = frozenset(),
     ) -> None:
         self.base = base  #: the step that is written t; None: all are written as numbers
+        self.inner = inner  #: the repetition that is written k
         self.counted = counted  #: whether whole numbers in indices, also compared ones, or all, are steps too
+        self.stride = stride  #: repetitions of a step, if all have as many
         self.gathered = gathered  #: whether terms that read alike for several steps are written once
-        self.running = running  #: the step of the term that such are written as
+        self.running = running  #: the time of the term that such are written as
         self.apart = apart  #: symbols that are the same in all of them
         self.fixed = fixed  #: symbols of another loop, whose steps are not those that are written t
 
@@ -109,40 +118,64 @@ class Text:
     def write_gathered(self, x: Apply) -> Written | None:
         """A sum over time, if there is one."""
         found = repeats(x, self)
-        if not any(steps for _, _, steps in found) or (x.op != "+" and len(found) > 1):
+        if not any(times for _, _, times in found) or (x.op != "+" and len(found) > 1):
             return None
         written = [
-            writer.repeated(term, steps, x.op) if steps else self.inside(term, PRODUCT) for term, writer, steps in found
+            writer.repeated(term, times, x.op) if times else self.inside(term, PRODUCT) for term, writer, times in found
         ]
         return self.plus.join(written), SUM if len(written) > 1 else self.repeated_holds
 
     def relative(self, number: int, symbol: Symbol | None = None) -> str:
-        """A time step as ``t-1``; in a term of a sum as ``k-1`` if the sum is in the equation of a step t."""
+        """A time step as ``t-1``; in a term of a sum as ``k-1`` if the sum is in the equation of a step t.
+
+        As ``j-1`` if k is a repetition inside of the step.
+        """
+        nested = self.inner is not None or self.running[1] is not None
+        return self._counting(number, symbol, self.base, self.running[0], "tj" if nested else "tk")
+
+    def repetition(self, number: int, symbol: Symbol | None = None) -> str:
+        """A repetition inside of a step as ``k-1``."""
+        return self._counting(number, symbol, self.inner, self.running[1], "ki")
+
+    def _counting(self, number: int, symbol: Symbol | None, base: int | None, running: int | None, letters: str) -> str:
         if symbol in self.fixed:
             return str(number)
-        if self.running is not None and symbol not in self.apart:
-            origin, letter = self.running, "t" if self.base is None else "k"
-        elif self.base is not None:
-            origin, letter = self.base, "t"
+        if running is not None and symbol not in self.apart:
+            origin, letter = running, letters[base is not None]
+        elif base is not None:
+            origin, letter = base, letters[0]
         else:
             return str(number)
         return letter if number == origin else f"{letter}{number - origin:+d}"
+
+    def when(self, x: Symbol) -> list[str]:
+        """The subscripts of a symbol: its step, and its repetition inside of that."""
+        told = [] if x.step is None else [self.relative(x.step, x)]
+        return told if x.inner is None else [*told, self.repetition(x.inner, x)]
 
     # What text and LaTeX write differently -----------------------------------------------------------------
 
     def symbol(self, x: Symbol) -> str:
         """``h_3``, ``dh_3``, or relative to the base, ``h_(t-1)``."""
-        when = "" if x.step is None else self.relative(x.step, x)
-        step = f"_({when})" if len(when) > 1 and not when.isdigit() else f"_{when}" if when else ""
+        when = self.when(x)
+        plain = all(map(str.isdigit, when)) or (len(when) == 1 and len(when[0]) == 1)
+        step = "".join(f"_{each}" for each in when) if plain else f"_({','.join(when)})"
         return f"d{x.stem}{step}" if x.gradient else f"{x.stem}{step}"
 
     def left(self, x: Symbol) -> str:
         """The left side of an equation."""
         return f"dL/{self.symbol(x)}" if x.gradient else self.symbol(x)
 
-    def repeated(self, body: Expression, steps: Sequence[int], op: str) -> str:
+    def repeated(self, body: Expression, times: Sequence[When], op: str) -> str:
         """A sum (or a stack, a concatenation) over time steps, ``body`` written relative to its own."""
-        return f"{'sum' if op == '+' else op}({self(body)} for {self.relative(steps[0])}={steps_told(steps)})"
+        over = "".join(f" for {letter}={steps_told(steps)}" for letter, steps in self.ranges(times))
+        return f"{'sum' if op == '+' else op}({self(body)}{over})"
+
+    def ranges(self, times: Sequence[When]) -> list[tuple[str, list[int]]]:
+        """The letter of what runs, and where it does: of steps, and of repetitions inside of them."""
+        steps, inner = _ranges(times)
+        told = [(self.relative(self.running[0] or 0), steps)] if self.running[0] is not None else []
+        return [*told, (self.repetition(self.running[1]), inner)] if self.running[1] is not None else told
 
     def write_div(self, x: Apply) -> Written:
         return f"{self.inside(x.args[0], PRODUCT)} / {self.inside(x.args[1], NEGATIVE)}", PRODUCT
@@ -200,15 +233,26 @@ class Text:
     def index(self, index: Sequence[Any]) -> str:
         """The text of an index between its brackets."""
         places = [n for n, part in enumerate(index) if _is_place(part)] if self.counted else []
-        counted = {FIRST_INDEX: places[:1], LAST_INDEX: places[-1:]}.get(self.counted, places)
-        return ", ".join(self._index_part(part, n in counted) for n, part in enumerate(index)) or "()"
+        first, last = places[:1], places[-1:]
+        chosen = {FIRST_INDEX: first, LAST_INDEX: last, THROUGH: first, INNER_FIRST: last, INNER_LAST: first}
+        inner = {INNER_FIRST: first, INNER_LAST: last}.get(self.counted, [])
+        ways = dict.fromkeys(
+            chosen.get(self.counted, places), self.through if self.counted == THROUGH else self.relative
+        )
+        ways |= dict.fromkeys(inner, self.repetition)
+        return ", ".join(self._index_part(part, ways.get(n)) for n, part in enumerate(index)) or "()"
 
-    def _index_part(self, part: Any, counted: bool) -> str:
+    def _index_part(self, part: Any, counted: Callable[[int], str] | None) -> str:
         if isinstance(part, slice):
-            return f"{self.relative(part.start)}:{self.relative(part.stop)}" if counted else style.slice_text(part)
+            return f"{counted(part.start)}:{counted(part.stop)}" if counted else style.slice_text(part)
         if counted:
-            return self.relative(part)
+            return counted(part)
         return "..." if part is Ellipsis else _plain(part)
+
+    def through(self, number: int) -> str:
+        """A number that counts through all repetitions of all steps: ``4*(t-1)+k-1``."""
+        before = (self.base or 1) - 1
+        return f"{self.stride}*({self.relative(before)})+{self.repetition(number - self.stride * before)}"
 
 
 class Latex(Text):
@@ -245,23 +289,22 @@ class Latex(Text):
         if x == ROW:
             return r"\cdot"
         letter, below, above = _letter(x.stem)
-        if x.step is not None:
-            below = [*below, self.relative(x.step, x)]
+        below = [*below, *self.when(x)]
         name = letter + (f"_{{{', '.join(below)}}}" if below else "") + (f"^{{{above}}}" if above else "")
         return rf"\frac{{\partial L}}{{\partial {name}}}" if x.gradient else name
 
     def left(self, x: Symbol) -> str:
         return self.symbol(x)
 
-    def repeated(self, body: Expression, steps: Sequence[int], op: str) -> str:
-        first, *_, last = steps
-        letter = self.relative(first)
-        told = (
-            rf"{{{letter}={first}}}^{{{last}}}" if _is_run(steps) else f"{{{letter} = {steps_told(steps, latex=True)}}}"
-        )
-        if op == "+":
-            return rf"\sum_{told} {self.inside(body, PRODUCT)}"
-        return rf"\operatorname{{{op}}}_{told} {self.bracket(self(body))}"
+    def repeated(self, body: Expression, times: Sequence[When], op: str) -> str:
+        sign = r"\sum" if op == "+" else rf"\operatorname{{{op}}}"
+        over = [
+            rf"{sign}_{{{letter}={steps[0]}}}^{{{steps[-1]}}}"
+            if _is_run(steps)
+            else f"{sign}_{{{letter} = {steps_told(steps, latex=True)}}}"
+            for letter, steps in self.ranges(times)
+        ]
+        return f"{' '.join(over)} {self.inside(body, PRODUCT) if op == '+' else self.bracket(self(body))}"
 
     def write_div(self, x: Apply) -> Written:
         return rf"\frac{{{self(x.args[0])}}}{{{self(x.args[1])}}}", ATOM
@@ -316,40 +359,83 @@ class Latex(Text):
         return f"{name} {self.bracket(', '.join(map(self, x.args)))}", ATOM
 
 
-def repeats(x: Apply, within: Text) -> list[tuple[Expression, Text, Sequence[int]]]:
-    """The terms of a sum (or what is stacked), of those that read the same relative to their own time steps the first.
+def repeats(x: Apply, within: Text) -> list[tuple[Expression, Text, Sequence[When]]]:
+    """The terms of a sum (or what is stacked), of those that read the same relative to their own times the first.
 
-    With each, what writes it so, and its steps; none for a term that is like no other. Where the sum stands in an
+    With each, what writes it so, and its times; none for a term that is like no other. Where the sum stands in an
     equation of a step, symbols that all terms share are of that step.
     """
     often = Counter(s for term in x.args for s in {*parts(term)} if s.step is not None)
     shared = {s for s, count in often.items() if count > 1}
-    groups: dict[Hashable, dict[int, Text]] = {}
+    groups: dict[Hashable, dict[int, tuple[When, Callable[..., Text]]]] = {}
     for way, apart in enumerate((set[Symbol](), shared) if shared else (set[Symbol](),)):
         for n, term in enumerate(x.args):
             timed = [s for s in parts(term) if s.step is not None and s not in apart and s not in within.fixed]
-            running = max((s.step or 0 for s in [s for s in timed if s.gradient] or timed), default=None)
-            for counted in [c for c in ways_to_count(term) if c <= LAST_INDEX] if running is not None else ():
-                writer = type(within)(within.base, counted=counted, running=running, apart=apart, fixed=within.fixed)
-                groups.setdefault((way, counted, writer(term)), {})[n] = writer
-    found: dict[int, tuple[Expression, Text, Sequence[int]]] = {}
+            timed = [s for s in timed if s.gradient] or timed
+            for running in _running(timed):
+                for counted in (c for c in ways_to_count(term) if c <= LAST_INDEX):
+                    writer = partial(
+                        type(within),
+                        within.base,
+                        inner=within.inner,
+                        counted=counted,
+                        apart=apart,
+                        fixed=within.fixed,
+                    )
+                    kind = way, running[0] is None, running[1] is None, counted, writer(running=running)(term)
+                    groups.setdefault(kind, {})[n] = running, writer
+    found: dict[int, tuple[Expression, Text, Sequence[When]]] = {}
     seen = set[int]()
     for group in sorted(groups.values(), key=len, reverse=True):
-        own = [n for n in group if n not in seen]
-        if x.op == "+":
-            own.sort(key=lambda n: group[n].running or 0)
-        steps = [group[n].running or 0 for n in own]
-        rises = all(a < b for a, b in pairwise(steps))
-        if rises and len(own) > (1 if own and _is_run(steps) else 2):
-            found[min(own)] = x.args[own[0]], group[own[0]], steps
-            seen.update(own)
+        own = {when: n for n, (when, _) in group.items() if n not in seen}
+        times = sorted(own, key=_rank) if x.op == "+" else [*own]
+        rises = all(_rank(a) < _rank(b) for a, b in pairwise(times))
+        for block in blocks(times) if rises and len(own) == len(group.keys() - seen) else ():
+            if len(block) > (1 if all(map(_is_run, _ranges(block))) else 2):
+                members = [own[when] for when in block]
+                once = [len(set(times)) == 1 for times in zip(*block)]
+                block = [(None if once[0] else step, None if once[1] else inner) for step, inner in block]
+                found[min(members)] = x.args[members[0]], group[members[0]][1](running=block[0]), block
+                seen.update(members)
     return [found.get(n, (term, within, ())) for n, term in enumerate(x.args) if n in found or n not in seen]
 
 
-def ways_to_count(x: Expression) -> list[int]:
-    """The ways in which numbers of a formula may count with the time step."""
+def _running(timed: Sequence[Symbol]) -> list[When]:
+    """The times that a term with such symbols may be written relative to."""
+    step = max((s.step or 0 for s in timed), default=None)
+    inner = max((s.inner for s in timed if s.inner is not None and s.step == step), default=None)
+    return [] if step is None else [(step, None)] if inner is None else [(step, inner), (step, None), (None, inner)]
+
+
+def _rank(when: When) -> tuple[int, int]:
+    return when[0] or 0, when[1] or 0
+
+
+def blocks(times: Sequence[When]) -> list[list[When]]:
+    """Times parted into rectangles: of steps with the same repetitions inside of them.
+
+    >>> blocks([(1, 1), (1, 2), (2, 1), (2, 2), (3, 1)])
+    [[(1, 1), (1, 2), (2, 1), (2, 2)], [(3, 1)]]
+    """
+    rows: dict[int | None, list[int | None]] = {}
+    for step, inner in times:
+        rows.setdefault(step, []).append(inner)
+    alike: dict[tuple[int | None, ...], list[When]] = {}
+    for step, own in rows.items():
+        alike.setdefault(tuple(own), []).extend((step, inner) for inner in own)
+    return [*alike.values()]
+
+
+def _ranges(times: Sequence[When]) -> list[list[int]]:
+    """The steps, and the repetitions inside of them."""
+    return [list(dict.fromkeys(n for n in own if n is not None)) for own in zip(*times)]
+
+
+def ways_to_count(x: Expression, *, inside: bool = False) -> list[int]:
+    """The ways in which numbers of a formula may count with the time step; with repetitions ``inside`` of it, too."""
     found = [*operations(x)]
     indices = [INDICES, FIRST_INDEX, LAST_INDEX] if any("index" in op.attrs for op in found) else []
+    indices += [INNER_FIRST, INNER_LAST, THROUGH] if indices and inside else []
     numbers = any(isinstance(a, float) for op in found for a in op.args)
     return [NOTHING, *indices, *[COMPARED, EVERY_NUMBER] * numbers]
 
@@ -368,7 +454,7 @@ def steps_told(steps: Sequence[int], *, latex: bool = False) -> str:
 
 
 def _is_run(steps: Sequence[int]) -> bool:
-    return len(steps) == steps[-1] - steps[0] + 1
+    return not steps or len(steps) == steps[-1] - steps[0] + 1
 
 
 def _is_place(part: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import tinygrad_rnn as tg
@@ -103,8 +104,8 @@ class Reader:
         terms: dict[int, dict[int, int]] = {}  #: of sums, by what their terms are, how long one of them is
         for index in followed(sorted(needed), "looking for names", len(needed)):
             node, sources = self.nodes[index], self._sources(index)
-            own = 0 if node.op in (None, P.cast) else WEIGHTED if node.op.name == "linear" else 1
-            sizes[index] = own + sum(sizes[s] for s in sources if s not in self.symbols)
+            alone = 0 if node.op in (None, P.cast) else WEIGHTED if node.op.name == "linear" else 1
+            sizes[index] = alone + sum(sizes[s] for s in sources if s not in self.symbols)
             word[index] = words.setdefault(
                 (node.op and node.op.name, node.shape, *(word[s] for s in sources)), len(words)
             )
@@ -115,8 +116,8 @@ class Reader:
                     terms[index] |= terms[s] if open_ and s in terms else {word[s]: sizes[s] if open_ else 0}
                 sizes[index] = sum(terms[index].values()) + max(len(terms[index]) - 1, 1)  # however many steps
             value = self.aliases[index][0] if index in self.aliases else None
-            stem, step = self.names.get(index if value is None else value, ("", None))
-            elsewhere = step is not None and (stem, value is not None) in also
+            own = self.names.get(index if value is None else value, Symbol("", None))
+            elsewhere = own.step is not None and (own.stem, value is not None) in also
             # of what reads a scatter at known places, one alone writes what was scattered
             repeated = uses[index] > 1 and not self._is_taken_apart(index)
             long = elsewhere or sizes[index] > (REPEATED if repeated else LONGEST)
@@ -148,8 +149,7 @@ class Reader:
 
     def symbol(self, value: int, *, gradient: bool = False) -> Symbol:
         """A forward value's, or its gradient's, name."""
-        stem, step = self.names[value]
-        return Symbol(stem, step, gradient)
+        return replace(self.names[value], gradient=gradient)
 
     @property
     def forward(self) -> list[int]:

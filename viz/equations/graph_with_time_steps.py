@@ -14,6 +14,7 @@ from tinygrad_rnn.bptt.state_rows import StateRow, state_rows
 from tinygrad_rnn.errors import GraphError
 from tinygrad_rnn.graph import Ref
 from tinygrad_rnn.primitives import getitem, reshape, take
+from tinygrad_rnn.recurrence.inner_loops import InnerLoop
 from tinygrad_rnn.tensors import Array
 
 from ..graph.time_columns import STATES, operands, roles
@@ -63,11 +64,12 @@ def _judged(graph: tg.Graph, rows: Sequence[StateRow], names: Known) -> tg.Graph
             nodes[node.index] = replace(node, role=said, scope=node.scope._replace(step=step))
         elif (role == "x" or node.scope.step is None) and node.op is not None and node.index in handed_on:
             nodes[node.index] = replace(node, role=None)
-        readers = {graph.nodes[i].scope.step for i in graph.consumers[node.index]}
+        readers = {(scope.step, scope.inner) for i in graph.consumers[node.index] for scope in [graph.nodes[i].scope]}
         own = None if node.role in STATES and node.index not in begun else node.role
         given = node.op is None and not (own or node.name or node.requires_grad)
         if given and node.scope.step is None and len(readers) == 1:
-            nodes[node.index] = replace(node, role=own, scope=node.scope._replace(step=readers.pop()))
+            step, inner = readers.pop()
+            nodes[node.index] = replace(node, role=own, scope=node.scope._replace(step=step, inner=inner))
             names.of.pop(node.index, None)
     _place_beside_the_loop(graph, nodes)
     for row in rows:
@@ -123,6 +125,9 @@ class _Carried:
         self.begun: set[int] = set()  #: constants that are the beginning of one state
         for row in rows:
             _Standing(self, row).read_through()
+        for loop in vars(names.timed)["inner_loops"]:
+            for made, begins in zip(loop.states, loop.begins, strict=True):
+                self._begin_and_end(loop, made, begins)
         self._name_tokens()
         self.places: list[int] = [0] * len(self.nodes)
 
@@ -146,6 +151,34 @@ class _Carried:
                 self.nodes.append(replace(given, value=rows, shape=rows.shape, dtype=rows.dtype))
                 self.nodes[i] = replace(node, op=take, operands=(Ref(table), Ref(k)), attrs={})
                 self.copied.append(i)
+
+    def _begin_and_end(self, loop: InnerLoop, made: Sequence[int], begins: Sequence[tuple[int, int]]) -> None:
+        """Give what a loop inside of a step begins with the name of its state; and its last one, that of the step."""
+        name, first = self.names.of.get(made[0]), {self.instead.get(use, self._operand(*use)) for use in begins}
+        if name is None or name.inner is None:
+            return
+        if len(first) == 1:
+            (x,) = first
+            node = self.nodes[x]
+            leaf = node.op is None and not (node.requires_grad or node.name or x in self.names.of)
+            self.instead |= dict.fromkeys(begins, self.copy(x, self.nodes[made[0]], name._replace(inner=0), leaf=leaf))
+        last = made[-1]
+        own = self.names.of.get(last)
+        if own is not None and own.inner is None and len(made) > 1:
+            state = self.copy(last, self.nodes[last], own)
+            self.names.of[last] = name._replace(inner=len(made))
+            scope = self.nodes[last].scope._replace(inner=len(made) - 1)
+            self.nodes[last] = replace(self.nodes[last], role=self.nodes[made[0]].role, scope=scope)
+            self.instead |= {use: state for use, x in self.instead.items() if x == last}
+            self.instead |= {use: state for use in self.uses(last) if use not in self.instead}
+            for k in range(len(self.known), state):
+                if self.nodes[k].operands == (Ref(last),):
+                    self.nodes[k] = replace(self.nodes[k], operands=(Ref(state),))
+
+    def _operand(self, user: int, slot: int) -> int:
+        x = self.nodes[user].operands[slot]
+        assert isinstance(x, Ref)
+        return x.index
 
     def graph(self) -> tg.Graph:
         """The graph; ``places`` then says where in it each of the nodes is."""
@@ -181,9 +214,9 @@ class _Carried:
     def copy(self, i: int, like: tg.Node, name: Name, *, leaf: bool = False) -> int:
         """Add node ``i`` again under a state's ``name``: a constant if ``leaf``, else reshaped to its own shape."""
         source, k = self.nodes[i], len(self.nodes)
-        made = replace(
-            source, index=k, role=like.role, name=like.name, scope=like.scope._replace(step=(name.step or 0) - 1)
-        )
+        inner = None if name.inner is None else name.inner - 1
+        scope = like.scope._replace(step=(name.step or 0) - 1, inner=inner)
+        made = replace(source, index=k, role=like.role, name=like.name, scope=scope)
         if not leaf:
             made = replace(made, op=reshape, operands=(Ref(i),), attrs={"shape": source.shape}, starts=False)
         self.nodes.append(made)

@@ -15,30 +15,31 @@ from tinygrad_rnn.ancestors import ancestors
 from tinygrad_rnn.primitives import TABLE
 
 from ..graph.detail_levels import collapse
-from ..graph.value_names import ValueNames, common
+from ..graph.value_names import ValueNames, common, time_of
 from ..vocabulary import Name
 from .expression import Symbol
-from .formula_text import Text
+from .formula_text import NEVER, Text, When
 
 NAME_LIMIT = 40  #: characters
 #: What formulas call beside primitives, so that no value can be called so.
 FUNCTIONS = {"at", "detach", "diag", "eye", "full", "inf", "matrix", "nan", "ones", "outer", "row", "t"}
 
 
-def names(graph: tg.Graph, output: int, known: Known) -> dict[int, tuple[str, int | None]]:
-    """A stem and a time step for everything that ``output`` was computed from."""
-    stems: dict[int, tuple[str, tuple[str, ...], int | None]] = {}
+def names(graph: tg.Graph, output: int, known: Known) -> dict[int, Symbol]:
+    """A symbol for everything that ``output`` was computed from."""
+    stems: dict[int, tuple[str, tuple[str, ...], When]] = {}
     forward = {*ancestors(graph.nodes, [output])}
     for index in sorted(forward):
         name = known.name(graph.nodes[index])
         path = graph.nodes[index].scope.path if name and name.letter == "x" else ()  # of an encoder, of a decoder
-        stems[index] = (_stem_of(name), path, name.step) if name else _other_stem(graph, graph.nodes[index], known)
-    stems[output] = "L", (), None
+        when = (name.step, name.inner) if name else NEVER
+        stems[index] = (_stem_of(name), path, when) if name else _other_stem(graph, graph.nodes[index], known)
+    stems[output] = "L", (), NEVER
     places: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for stem, path, _ in stems.values():
         if path:
             places[stem].add(path)
-    found: dict[int, tuple[str, int | None]] = {}
+    found: dict[int, Symbol] = {}
     taken: dict[str, int] = {}  #: and how often each was wanted
     # Of a gate's nodes the last is the gate. What only has its operation's name comes in the order it is computed, so
     # that steps call it the same even if the last one lacks the sum of losses.
@@ -46,31 +47,36 @@ def names(graph: tg.Graph, output: int, known: Known) -> dict[int, tuple[str, in
     series = _series(graph, known, stems)
     of_series: dict[tuple[str, int], str] = {}
     for index in [*(i for i in reversed(stems) if i not in nameless), *nameless]:
-        stem, path, step = stems[index]
+        stem, path, when = stems[index]
         shared = set.intersection(*map(set, places[stem])) if places[stem] and stem not in ("weight", "bias") else set()
         shown = _identifier("_".join(part for part in path if part not in shared))
         both = [shown, stem] if graph.nodes[index].is_parameter else [stem, shown]
         wanted = "_".join(filter(None, both)) or "given"
-        steps = series.get(index, [step])
-        if len(steps) > 1:  # of two sequences' elements none is called as the other's are
+        times = series.get(index, [when])
+        if len(times) > 1:  # of two sequences' elements none is called as the other's are
             source = wanted, graph.nodes[index].sources[0]
-            found[index] = of_series.get(source) or of_series.setdefault(source, _unlike(wanted, steps, taken)), step
+            stem = of_series.get(source) or of_series.setdefault(source, _unlike(wanted, times, taken))
         else:
-            found[index] = _unlike(wanted, steps, taken), step
+            stem = _unlike(wanted, times, taken)
+        found[index] = _symbol(stem, when)
     return found
 
 
-def _series(graph: tg.Graph, known: Known, stems: Collection[int]) -> dict[int, list[int | None]]:
-    """The steps of each element of a sequence that is read once at each of several steps."""
-    read: dict[tuple[str, int], dict[int, int]] = defaultdict(dict)
+def _symbol(stem: str, when: When) -> Symbol:
+    return Symbol(stem, when[0], inner=when[1])
+
+
+def _series(graph: tg.Graph, known: Known, stems: Collection[int]) -> dict[int, list[When]]:
+    """The times of each element of a sequence that is read once at each of several steps."""
+    read: dict[tuple[str, int], dict[When, int]] = defaultdict(dict)
     often = set[tuple[str, int]]()
     for index in stems:
         node, name = graph.nodes[index], known.name(graph.nodes[index])
         if name and name.letter == "x" and name.step is not None and node.op is not None and node.op.name == "getitem":
             source = _stem_of(name), node.sources[0]
-            if read[source].setdefault(name.step, index) != index:
+            if read[source].setdefault((name.step, name.inner), index) != index:
                 often.add(source)
-    return {index: list(steps) for source, steps in read.items() if source not in often for index in steps.values()}
+    return {index: list(times) for source, times in read.items() if source not in often for index in times.values()}
 
 
 class Known:
@@ -98,19 +104,19 @@ class Known:
 
 
 def _stem_of(name: Name) -> str:
-    return _identifier(name._replace(step=None).text.replace("′", "_prime"))
+    return _identifier(name._replace(step=None, inner=None).text.replace("′", "_prime"))
 
 
-def _unlike(stem: str, steps: Sequence[int | None], taken: dict[str, int]) -> str:
+def _unlike(stem: str, times: Sequence[When], taken: dict[str, int]) -> str:
     """The stem, or with b, c, d ... behind it, so that neither it nor its gradient is called like anything else.
 
-    It is so at all ``steps``.
+    It is so at all ``times``.
     """
-    plain = [Text()(Symbol(stem, step)) for step in steps]
+    plain = [Text()(_symbol(stem, when)) for when in times]
     for n in count(max(taken.get(name, 0) for name in plain)):
         twin = f"_{chr(97 + n)}" if 0 < n < 19 else f"_n{n}" if n else ""  # no t, which is a time step
         stem = stem.replace(".", "_") if n else stem
-        told = [d + Text()(Symbol(stem + twin, step)) for step in steps for d in ("", "d")]
+        told = [d + Text()(_symbol(stem + twin, when)) for when in times for d in ("", "d")]
         modules = {name[: dot.start()] for name in told for dot in re.finditer(r"\.", name)}  #: that have attributes
         if not taken.keys() & {*told, *modules, *(f"{name}." for name in told)} and all(map(_is_free, told)):
             taken |= dict.fromkeys([*told, *(f"{name}." for name in modules)], 1) | dict.fromkeys(plain, n + 1)
@@ -126,20 +132,20 @@ def _is_nameless(node: tg.Node) -> bool:
     return node.op is not None and not node.role and not node.name and not node.scope.part
 
 
-def _other_stem(graph: tg.Graph, node: tg.Node, known: Known) -> tuple[str, tuple[str, ...], int | None]:
-    """The stem of a name that pictures do not have, the module path it belongs to, and its time step."""
-    step = None if node.scope.step is None else node.scope.step + 1
+def _other_stem(graph: tg.Graph, node: tg.Node, known: Known) -> tuple[str, tuple[str, ...], When]:
+    """The stem of a name that pictures do not have, the module path it belongs to, and its time."""
+    when = time_of(node)
     path: tuple[str, ...] = node.scope.path
     readers = graph.consumers[node.index]
     if node.name and not node.role:
         users = [graph.nodes[i].scope.path for i in readers] or [()]
-        return _identifier(node.name), path or (common(users) if node.op is None else ()), step
+        return _identifier(node.name), path or (common(users) if node.op is None else ()), when
     if node.op is None and not node.role:
-        return "target" if node.index in known.targets else "given", path, step
+        return "target" if node.index in known.targets else "given", path, when
     made = node.role or node.scope.part or (node.op.name if node.op else "")
     if path not in known.marks:
-        return _identifier(made), path, step
-    return _stem_of(Name(made, known.marks[path])), (), step
+        return _identifier(made), path, when
+    return _stem_of(Name(made, known.marks[path])), (), when
 
 
 def _identifier(text: str) -> str:

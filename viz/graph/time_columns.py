@@ -35,7 +35,7 @@ def keys(graph: Graph, places: Sequence[Any]) -> list[Key]:
     numbers: dict[Key, dict[int, int]] = defaultdict(dict)
     result: list[Key] = []
     for node, row in zip(graph.nodes, aligned(graph, places), strict=True):
-        path, _, part, backward = node.scope
+        path, _, part, backward, _ = node.scope
         key = (path, part or "", node.role or "", node.op.name if node.op else "", backward)
         result.append((*key, numbers[key].setdefault(row, len(numbers[key]))))
     return result

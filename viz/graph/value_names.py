@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
 
 from tinygrad_rnn.graph import Graph, Node
@@ -92,18 +92,19 @@ class ValueNames:
             return self._initial_names(node, box)
         if self.is_part_of_the_loss(box):
             return ()
-        step, own = None if box.column is None else box.column.step + 1, self.marks.get(node.scope.path, Mark())
+        when = (None if box.column is None else box.column.step + 1, _inner(node))
+        own = self.marks.get(node.scope.path, Mark())
         if box.main in self.in_a_row:
             return (Name("L" if box.kind == "loss" else "y", step=self.in_a_row[box.main]),)
         if (sign := self.sign(node)) and box.kind != "input":
             if node.index in self.elements:
                 return (Name(sign, step=self.elements[node.index] + 1),)
-            return (Name(sign, self._mark(node, box), step if self._is_timed(box) else None),)
+            return (Name(sign, self._mark(node, box), *when if self._is_timed(box) else ()),)
         if box.kind == "loss":
             return (Name("L"),)
         if box.key[0] == "part":
-            return (Name(box.key[2], self.marks.get(box.key[1], Mark()), step),)
-        return (Name(self._state_sign(node), own, step),) if box.kind == "state" and node.op is not None else ()
+            return (Name(box.key[2], self.marks.get(box.key[1], Mark()), *when),)
+        return (Name(self._state_sign(node), own, *when),) if box.kind == "state" and node.op is not None else ()
 
     def by_node(self) -> dict[int, tuple[Name, ...]]:
         """The names of all nodes that have one, whether a box shows them or not."""
@@ -114,8 +115,7 @@ class ValueNames:
         found: dict[int, tuple[Name, ...]] = {}
         for node in self.nodes:
             if node.role and not node.scope.backward and not (node.op is None and node.role in STATES):
-                step = None if node.scope.step is None else node.scope.step + 1
-                found[node.index] = (Name(self.sign(node), self.mark_of(node.scope.path), step),)
+                found[node.index] = (Name(self.sign(node), self.mark_of(node.scope.path), *time_of(node)),)
         for box in self.level.boxes:
             if (box.main in found or not self.nodes[box.main].name) and (names := self._known(box)):
                 found[box.main] = names  # of an input the number, too
@@ -132,17 +132,14 @@ class ValueNames:
         given = {node.name for node in self.nodes} | {"x", *STATES, *vocabulary.LETTERS.values()}
         last: dict[Key, int] = {}
         for node in self.nodes:
-            (path, step, _, backward), letter = node.scope, node.variable
+            (path, step, _, backward, inner), letter = node.scope, node.variable
             said = node.role or node.name or backward or node.index in self._known_by_node or node.index in self.targets
             said = said or node.op is DETACH  # it is the state of the step before
             if node.op is None:  # data with more than one number, which says more than its name
                 said = said or node.requires_grad or node.value is None or node.value.size < 2
             if letter and not said and letter not in given and (letter, self.mark_of(path)) not in letters:
-                last[letter, path, step] = node.index
-        found = {
-            i: Name(letter, self.mark_of(path), None if step is None else step + 1)
-            for (letter, path, step), i in last.items()
-        }
+                last[letter, path, step, inner] = node.index
+        found = {i: Name(letter, self.mark_of(path), *time_of(self.nodes[i])) for (letter, path, *_), i in last.items()}
         for part, name in [*found.items()]:  # i, f, o, g = a.chunk(4): the gate is what is made of each
             if (gate := self._gate_of(part)) is not None and gate not in found and name.letter in vocabulary.GATES:
                 found[gate], whole = found.pop(part), self.nodes[part].sources[0]
@@ -159,7 +156,7 @@ class ValueNames:
 
     def _gates_by_place(self) -> Iterator[tuple[int, Name]]:
         """The gates of c = f c + i g and h = o tanh(c) that the program calls nothing."""
-        nodes, taken = self.nodes, set[tuple[str, Mark, int | None]]()
+        nodes, taken = self.nodes, set[Name]()
         for node in nodes:
             if node.op is None or node.scope.backward or node.role not in STATES:
                 continue
@@ -175,8 +172,7 @@ class ValueNames:
                 made = [s for s in factors[0] if any(nodes[r].role == "c" for r in nodes[s].sources)]
                 told = dict(zip("o", (s for s in factors[0] if len(made) == 1 and s not in made)))
             for letter, gate in told.items():
-                step = None if node.scope.step is None else node.scope.step + 1
-                name = Name(letter, self.mark_of(node.scope.path), step)
+                name = Name(letter, self.mark_of(node.scope.path), *time_of(node))
                 apart = name not in taken and not (nodes[gate].variable or gate in self._known_by_node)
                 if apart and nodes[gate].op in (sigmoid, tanh):
                     taken.add(name)
@@ -372,12 +368,13 @@ class ValueNames:
 
     def _numbered_inputs(self) -> dict[int, int]:
         """For each node which of its step's inputs it is, from 0, if any step has several."""
-        order: dict[Column | None, dict[str, int]] = {}
+        order: dict[Hashable, dict[str, int]] = {}
         found: dict[int, int] = {}
         columns: dict[int, Column | None] = {}
         for box in self.level.boxes:
             if box.kind == "x":
-                node, own = self.nodes[box.main], order.setdefault(box.column, {})
+                node = self.nodes[box.main]
+                own = order.setdefault((box.column, node.scope.inner), {})
                 read = f"{node.operands} {node.attrs}" if node.op is getitem else f"{box.main}"  # the same is one input
                 found[box.main], columns[box.main] = own.setdefault(read, len(own)), box.column
         found = alike_in_all_steps(self.level.graph, found, columns)
@@ -391,7 +388,7 @@ class ValueNames:
             if box.kind == "x":
                 node = self.nodes[box.main]
                 index = node.attrs["index"][0] if node.op is not None and node.op.name == "getitem" else None
-                if type(index) is not int or index < 0:
+                if type(index) is not int or index < 0 or node.scope.inner is not None:
                     return {}
                 data.add(node.sources[0])
                 window.setdefault(box.column, set()).add(index)
@@ -432,6 +429,15 @@ class ValueNames:
             if len(row) > 1 and ((kind == "loss" and not is_part) or len(row) in lengths)
         ]
         return {i: k for row in kept for k, i in enumerate(row, 1)}
+
+
+def time_of(node: Node) -> tuple[int | None, int | None]:
+    """The time step of a node, and the repetition inside of it, from 1."""
+    return None if node.scope.step is None else node.scope.step + 1, _inner(node)
+
+
+def _inner(node: Node) -> int | None:
+    return None if node.scope.inner is None else node.scope.inner + 1
 
 
 def common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
