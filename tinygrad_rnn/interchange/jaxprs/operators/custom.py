@@ -74,11 +74,22 @@ def _primitive(name: str, run: Run, eqn: Any, inner: Any, inputs: Sequence[Any],
             return _complex(*arrays)
         return np.asarray(joined(jax.core.eval_jaxpr(opened, consts, *filled(arrays))))
 
+    def opened_at(reals: list[Array]) -> tuple[list[Tensor], Graph]:
+        """Leaves with these values, and the function's own graph over them, in which branches have been chosen."""
+        leaves = [Tensor(x) for x in reals]
+        return leaves, Graph(*map(run.tensor, type(run)(run.name).jaxpr(inner, (), filled(leaves, cast=False))))
+
+    last: list[Any] = []
+
     def _complex(*arrays: Array) -> Array:
-        """The function's own graph, computed by references that take complex numbers."""
-        leaves = [Tensor(x.real) for x in arrays]
-        results = [run.tensor(x) for x in type(run)(run.name).jaxpr(inner, (), filled(leaves, cast=False))]
-        graph = Graph(*results)
+        """The function's own graph, computed by references that take complex numbers.
+
+        Complex steps are taken from one point in many directions, so the graph at the last point is kept.
+        """
+        reals = [x.real for x in arrays]
+        if not last or not all(map(np.array_equal, reals, last[0])):
+            last[:] = [x.copy() for x in reals], *opened_at(reals)
+        _, leaves, graph = last
         here = {node.serial for node in graph.nodes}
         try:
             moved = {leaf: x for leaf, x in zip(leaves, arrays, strict=True) if leaf.serial in here}
