@@ -233,12 +233,19 @@ def made_like(cell, dialect, **options):
     return layers
 
 
+@pytest.fixture(scope="module")
+def keras():
+    """Keras, or None: imported before a test begins, for it draws random numbers then."""
+    os.environ["KERAS_BACKEND"] = "jax"  # whatever is set: what its layers return are arrays
+    return importlib.import_module("keras") if importlib.util.find_spec("keras") else None
+
+
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize(
     ("cell", "dialect"),
     [("LSTM", "keras.lstm"), ("GRU", "keras.gru"), ("GRU", "keras.gru_before"), ("RNN", "keras.simple_rnn")],
 )
-def test_a_keras_model_comes_back_and_keras_computes_the_same(cell, dialect, bidirectional, tmp_path, monkeypatch):
+def test_a_keras_model_comes_back_and_keras_computes_the_same(cell, dialect, bidirectional, tmp_path, keras):
     pytest.importorskip("h5py", reason="h5py is not installed (pip install '.[keras]')")
     layer, other = made_like(cell, dialect, num_layers=2, bidirectional=bidirectional)
     path = tmp_path / "model.keras"
@@ -248,10 +255,7 @@ def test_a_keras_model_comes_back_and_keras_computes_the_same(cell, dialect, bid
     x = np.random.default_rng(0).standard_normal((T, N, I)).astype(np.float32)
     ours = layer(x)[0].numpy()
     np.testing.assert_array_equal(other(x)[0].numpy(), ours)
-    if importlib.util.find_spec("keras"):
-        monkeypatch.setenv("KERAS_BACKEND", "jax")
-        import keras
-
+    if keras:
         theirs = keras.saving.load_model(path)(x.transpose(1, 0, 2))
         np.testing.assert_allclose(np.asarray(theirs).transpose(1, 0, 2), ours, rtol=1e-4, atol=1e-6)
 

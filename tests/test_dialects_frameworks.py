@@ -12,7 +12,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.interchange import DIALECTS, load_weights, save_weights
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ["KERAS_BACKEND"] = "jax"  # whatever is set: what its layers return are arrays
 os.environ.setdefault("DEV", "PYTHON")
 try:
     import jax
