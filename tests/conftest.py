@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from inspect import isfunction
+from inspect import getmembers, isfunction
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ ROOT = Path(__file__).parent.parent
 
 # one for all workers, `tinygrad_rnn.kernel_cache` bears several processes
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
+# workers and the many processes that tests start find each file compiled
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a worker has one core, and matrices here are small
 # most of the time of a test with JAX is XLA's compiling; what it compiles runs once
 os.environ.setdefault(
@@ -79,6 +82,8 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+#: of every primitive: one of its own has been put in the place of such a method
+METHODS = {name for name, _ in getmembers(tg.Primitive, isfunction)}
 #: variables that pytest sets for every test, scikit-learn when it is imported, and PyTorch when it takes a call apart
 OTHERS = ("PYTEST_CURRENT_TEST", "KMP_", "TORCHINDUCTOR_")
 
@@ -95,12 +100,7 @@ def global_state() -> dict[str, object]:
         "the working directory": os.getcwd(),
         "the environment": {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)},
         "the table of primitives": [(name, op.vjp, op.accumulate, op.rule) for name, op in tg.TABLE.items()],
-        "a method of a primitive": [
-            (name, key)
-            for name, op in tg.TABLE.items()
-            for key in vars(op)
-            if isfunction(getattr(tg.Primitive, key, None))
-        ],
+        "a method of a primitive": [(name, own) for name, op in tg.TABLE.items() if (own := METHODS & vars(op).keys())],
     }
 
 
