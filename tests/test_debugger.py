@@ -105,8 +105,9 @@ def test_a_sample_of_time_steps_keeps_the_sums_bit_for_bit(loss, every):
     for step in sample.steps:
         assert step.gradient.tobytes() == whole.gradient(step.node).tobytes()
         assert sample.summed(step.node, len(sample.arrivals[step.node])).tobytes() == step.gradient.tobytes()
+    session = Session(sample)
     for node in sample.graph.parameters:
-        shares = [row.share for row in Session(sample).ledger(node.index, len(sample)).rows]
+        shares = [row.share for row in session.ledger(node.index, len(sample)).rows]
         assert sum(shares) == pytest.approx(1, abs=1e-4)
 
 

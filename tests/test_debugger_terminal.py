@@ -170,10 +170,10 @@ def test_breakpoints_are_ignored_as_often_as_asked_and_stop_on_the_way_back_too(
     assert "the walk back is over" in stops[7]
 
 
-def test_an_empty_line_repeats_and_the_input_may_end_anywhere():
+def test_an_empty_line_repeats_and_the_input_may_be_empty():
     assert "step 4 of" in typed(["step", "", "", ""])[4]
-    assert piped("step\nstep").returncode == 0
-    assert piped("").returncode == 0
+    run(viz.debug(spelling()), stdin=io.StringIO(), stdout=(out := io.StringIO()))
+    assert "error" not in out.getvalue()
 
 
 # Bad input ---------------------------------------------------------------------------------------------------
@@ -208,9 +208,15 @@ BAD = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def walked() -> viz.debugger.Session:
+    return viz.debug(spelling())
+
+
 @pytest.mark.parametrize(("line", "expected"), BAD)
-def test_bad_input_is_one_line_and_the_session_goes_on(line, expected):
-    answers = typed([line, "step"])
+def test_bad_input_is_one_line_and_the_session_goes_on(line, expected, walked):
+    walked.goto(0)
+    answers = typed([line, "step"], walked)
     assert expected in answers[1]
     assert answers[1].count("\n") <= 12 and "Traceback" not in answers[1] and "\x1b" not in answers[1]
     if answers[1].startswith("error"):
@@ -219,8 +225,8 @@ def test_bad_input_is_one_line_and_the_session_goes_on(line, expected):
     assert "step 1 of" in answers[2]
 
 
-def test_bytes_that_are_no_text_do_no_harm():
-    done = subprocess.run([sys.executable, "-c", SCRIPT], input=b"\xff\xfe\x00\nstep\n", capture_output=True, cwd=ROOT)
+def test_bytes_that_are_no_text_do_no_harm_and_the_input_may_end_within_a_line():
+    done = subprocess.run([sys.executable, "-c", SCRIPT], input=b"\xff\xfe\x00\nstep", capture_output=True, cwd=ROOT)
     assert done.returncode == 0 and b"step 1 of" in done.stdout and done.stderr == b""
 
 
