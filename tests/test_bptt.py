@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hypothesis import example, given
-from nightly import examples
+from nightly import NIGHTLY, examples
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.check.tolerances import bound, tolerance
@@ -105,7 +105,7 @@ def node_of(outputs, role, step):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_carry_that_is_cut_is_noticed_in_every_regime(kind, scale):
     network = Network(kind, lengths=(6, 6), scale=scale)
-    cut = [(role, step) for role in network.roles for step in range(5)]
+    cut = [(role, step) for role in network.roles for step in (range(5) if NIGHTLY else (0, 2, 4))]
     truth = network.truth()
     for role, step in cut:
 

@@ -124,7 +124,7 @@ def programs(draw) -> Any:
 
 
 @settings(
-    max_examples=300 if NIGHTLY else 6,
+    max_examples=300 if NIGHTLY else 4,
     suppress_health_check=list(HealthCheck),
     deadline=None,
     phases=list(Phase) if NIGHTLY else [Phase.explicit, Phase.reuse, Phase.generate],
