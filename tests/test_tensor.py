@@ -324,6 +324,18 @@ def test_a_switch_is_true_or_false(call):
         call(tg.ones(2, 3, requires_grad=True))
 
 
+@pytest.mark.parametrize(
+    ("attribute", "value", "kind"),
+    [("name", 3, "a text or None"), ("requires_grad", "x", "True or False"), ("requires_grad", 1, "True or False")],
+)
+def test_an_attribute_of_another_kind_is_refused(attribute, value, kind):
+    x = tg.ones(2, requires_grad=True)
+    before = getattr(x, attribute)
+    with pytest.raises(tg.ArgumentError, match=rf"{attribute} of a tensor \(2,\) is {kind}, not {value!r}"):
+        setattr(x, attribute, value)
+    assert getattr(x, attribute) is before
+
+
 def test_a_hook_is_a_function():
     with pytest.raises(tg.ArgumentError, match="a hook is a function of the gradient, not 3"):
         tg.ones(2, requires_grad=True).register_hook(3)

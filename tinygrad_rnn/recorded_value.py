@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
+from .errors import ArgumentError
 from .thread_state import NOWHERE, Scope
 
 if TYPE_CHECKING:
@@ -28,12 +29,12 @@ class Recorded:
 
     _array: np.ndarray[Any, Any]
     serial: int  #: creation number; orders any graph topologically
-    requires_grad: bool = False  #: whether gradients flow to this tensor
+    _requires_grad: bool = False
     op: Primitive | None = None  #: the operation that made it, None for a leaf
     operands: tuple[Tensor | float | int | bool, ...] = ()  #: of that operation; numbers stay numbers
     attrs: dict[str, Any] = _NO_ATTRS  #: that operation's settings, such as an axis
     scope: Scope = NOWHERE  #: where it belongs: module path, time step, part of the cell
-    name: str | None = None  #: what pictures and errors call it
+    _name: str | None = None
     role: str | None = None  #: what it is in the network: "x", "h", "c", "i", "logits", "loss" ...
     _made_at: Place | None = None
     _memory: Memory | None = None  #: who else sees its buffer, and when it was last written; None: a recorded value's
@@ -43,6 +44,28 @@ class Recorded:
     _starts: bool = False  #: `requires_grad_` was called: gradients end here although an operation made it
     _spent: bool = False  #: walked backward, and not again
     _freed: bool = False  #: its operands are forgotten: another graph was walked since
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if not isinstance(value, (bool, np.bool_)):
+            raise ArgumentError(f"requires_grad of {self._described()} is True or False, not {value!r:.60}")
+        self._requires_grad = bool(value)
+
+    @property
+    def name(self) -> str | None:
+        """What pictures and errors call it."""
+        return self._name
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        if value is not None and not isinstance(value, str):
+            raise ArgumentError(f"the name of {self._described()} is a text or None, not {value!r:.60}")
+        self._name = value
 
     def _record(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
         """Compute ``op`` and remember it."""

@@ -248,7 +248,7 @@ def nodes_between(
         if node._freed and node.serial > first and node.serial not in leads:
             raise _walked_before(node)
         for x in () if node._starts or (node.serial in leads and not through) else node.operands:
-            if not isinstance(x, LITERALS) and x.requires_grad and x.serial not in found and x.serial >= first:
+            if not isinstance(x, LITERALS) and x._requires_grad and x.serial not in found and x.serial >= first:
                 found[x.serial] = x
                 pending.append(x)
     order = [found[serial] for serial in sorted(found, reverse=True)]

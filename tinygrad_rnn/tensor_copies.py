@@ -18,7 +18,7 @@ T = TypeVar("T", bound=Recorded)
 _OF_ONE_TENSOR = {"_array", "_memory", "serial", "op", "operands", "attrs"}
 _OF_ONE_TENSOR |= {"_hooks", "_retains_grad", "_spent", "_freed", "_starts"}
 #: what never changes and need not be copied; code objects cannot be
-_SHARED_BY_COPIES = {"_made_at", "scope", "name", "role", "requires_grad"}
+_SHARED_BY_COPIES = {"_made_at", "scope", "_name", "role", "_requires_grad"}
 
 
 def copied(x: T, value: np.ndarray[Any, Any]) -> T:

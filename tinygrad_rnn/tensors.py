@@ -150,7 +150,7 @@ class Tensor(_WithIdentity):
         for x in operands:
             if isinstance(x, Tensor):
                 arrays.append(x._array)
-                if x.requires_grad:
+                if x._requires_grad:
                     needs_grad = True
             elif type(x) is float or type(x) is int or type(x) is bool:
                 arrays.append(x)
@@ -190,7 +190,7 @@ class Tensor(_WithIdentity):
                 frame, code = caller, caller.f_code
             result._made_at = code, frame.f_lasti
             if needs_grad and op.slots and (dtype is _FLOAT32 or dtype is _FLOAT64):
-                result.requires_grad = True
+                result._requires_grad = True
         return result
 
     # Looking ---------------------------------------------------------------------------------------------

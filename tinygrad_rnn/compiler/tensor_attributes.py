@@ -10,7 +10,7 @@ from ..tensors import Tensor
 from .snapshots import alike
 
 #: what is followed otherwise: a tensor's value, its gradient, its place in a graph, where it was made, how it is traced
-FOLLOWED = {*Recorded.__annotations__} - {"name", "role"}
+FOLLOWED = {*Recorded.__annotations__} - {"_name", "role"}
 FOLLOWED |= {"_tracer", "_stand_in", "_root", "_label", "_given_name"}  # of a `Traced`
 
 
@@ -22,7 +22,7 @@ def own(tensor: Tensor) -> dict[str, Any]:
     >>> w = tg.tensor([1.0], name="w")
     >>> w.decay = 0.1
     >>> own(w)
-    {'name': 'w', 'decay': 0.1}
+    {'_name': 'w', 'decay': 0.1}
     """
     return {name: value for name, value in vars(tensor).items() if name not in FOLLOWED}
 

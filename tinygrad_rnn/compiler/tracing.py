@@ -259,7 +259,7 @@ class Tracer:
             return found
         result = self._given[tensor.serial] = self.argument(tensor._array, tensor.name or name)
         vars(result).update(own(tensor) | {"_given_name": tensor.name})
-        vars(result).pop("name", None)
+        vars(result).pop("_name", None)
         result.requires_grad = tensor.requires_grad
         if not tensor.requires_grad and tensor._grad is not None:
             self._odd.add(result.serial)
