@@ -47,7 +47,7 @@ class Recorded:
 
     @property
     def requires_grad(self) -> bool:
-        """Whether gradients flow to this tensor."""
+        """Whether gradients flow to this tensor; setting neither True nor False is an `ArgumentError`."""
         return self._requires_grad
 
     @requires_grad.setter
@@ -58,7 +58,7 @@ class Recorded:
 
     @property
     def name(self) -> str | None:
-        """What pictures and errors call it."""
+        """The name that pictures and errors call it by; setting what is no text and not None is an `ArgumentError`."""
         return self._name
 
     @name.setter
