@@ -960,6 +960,15 @@ def test_a_gradient_in_the_loss_is_no_update(detail):
     assert output.kind == "loss" and not faults(dot)
 
 
+@pytest.mark.parametrize("feedback", ["", "mutual"])
+def test_what_the_gradient_in_a_loss_is_made_of_stands_in_the_steps_that_it_comes_through(feedback):
+    level = collapse(Loop(("gru", "rnn"), 6, head=False, feedback=feedback, judged="slope").graph()[0], "op")
+    count = Counter(box.column.step for box in level.boxes if box.kind == "gradient" and box.column)
+    assert count.keys() == {*range(6)} and count[2] == count[3] and max(count.values()) < 3 * min(count.values())
+    states = Counter(box.column.step for box in level.boxes if box.kind == "state" and box.column)
+    assert states == dict.fromkeys(range(6), 2)  # the square of the gradient is none
+
+
 def test_an_output_that_is_called_a_state_has_a_box_beside_the_cell():
     """A simple recurrent unit: what is carried is c; h, which is made of it, only reads."""
     rng = np.random.default_rng(0)

@@ -171,6 +171,8 @@ class _Collapsing:
         reach: list[frozenset[Column]] = []
         for node in self.graph.nodes:
             found: frozenset[Column] = frozenset()
+            if self.columns[node.index] is None and node.scope.backward and self.detail == "op":
+                self.columns[node.index] = self._column_of_gradient(node)
             if self.columns[node.index] is None and node.op is not None:
                 found = found.union(*(reach[source] for _, source in self.feeds[node.index]))
                 found = frozenset(islice(found, 3))  # three are many: a running sum over time must not remember all
@@ -181,8 +183,15 @@ class _Collapsing:
         for node in reversed(self.graph.nodes):
             if self.columns[node.index] is None and not node.is_parameter and node.index not in self.initial:
                 used_in = {self.columns[user] for user in self.users[node.index]}
-                if len(used_in) == 1 and not reach[node.index]:
+                parted = node.scope.backward and self.detail == "op"  # such as each step's part of a stack's gradient
+                if len(used_in) == 1 and (parted or not reach[node.index]):
                     self.columns[node.index] = used_in.pop()
+
+    def _column_of_gradient(self, node: Node) -> Column | None:
+        """The step of the values that a rule reads; without any, the earlier one of its gradients."""
+        read = [(self.graph.nodes[i].scope.backward, self.columns[i]) for _, i in self.feeds[node.index]]
+        values = [column for backward, column in read if column is not None and not backward]
+        return max(values) if values else min((column for _, column in read if column is not None), default=None)
 
     # Owners ----------------------------------------------------------------------------------------------
 
@@ -402,8 +411,8 @@ class _Collapsing:
 
     def _is_carried(self, index: int) -> bool:
         """Whether another time step of the same scope uses it."""
-        here, path = self.columns[index], self.graph.nodes[index].scope.path
-        return here is not None and any(
+        here, path, step = self.columns[index], *self.graph.nodes[index].scope[:2]
+        return None not in (here, step) and any(
             self.columns[user] not in (here, None) and self.graph.nodes[user].scope[::3] == (path, False)
             for user in self.users[index]
         )

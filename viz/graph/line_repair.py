@@ -38,7 +38,8 @@ def mended(layout: Layout, loops: Sequence[Rect] = ()) -> int:
     hopeless = len(layout.rects) > LARGEST or left[0] > HOPELESS
     for turn in range(0 if hopeless else ROUNDS):
         wrong = mending.wrong(turn)
-        if not wrong or (turn > 2 and min(left[-2:]) >= min(left[:-2])):  # two rounds, one of each kind, in vain
+        in_vain = turn > 2 and min(left[-2:]) >= min(left[:-2])  # two rounds, one of each kind
+        if not wrong or in_vain or left[-1] > HOPELESS:
             break
         for k in wrong:
             mending.draw_anew(k)

@@ -22,6 +22,8 @@ Size = tuple[float, float]
 Wire = tuple[Key, Key, int]  #: from, to, and the how-manyeth between these two
 
 ROW_GAP, COLUMN_GAP, EMPTY_ROW = 46.0, 34.0, 16.0
+#: Of more boxes dot stops improving their places early: it takes a minute else.
+MANY = 300
 
 
 @dataclass(slots=True)
@@ -94,6 +96,8 @@ def by_dot(
         node_attr={"shape": "box", "fixedsize": "true", "label": ""},
         edge_attr={"arrowsize": "0.7"},
     )
+    if len(sizes) > MANY:
+        source.attr(nslimit="0.5", nslimit1="0.5", mclimit="0.5")
     for key, (width, height) in sizes.items():
         source.node(names[key], width=f"{width / 72:.4f}", height=f"{height / 72:.4f}")
     for wire in wires:
@@ -103,9 +107,10 @@ def by_dot(
         else:
             source.edge(*ends, weight="4" if wire[0][0] != "W" else "1")
     for bar in bars:
-        below = _ancestors(bar, wires)
+        above = sizes.keys() - _ancestors(bar, wires)
+        fed_above = {head for tail, head, _ in wires if tail in above}  # these are higher still
         for key in sizes:
-            if key != bar and key not in below:
+            if key in above and key not in fed_above:
                 source.edge(names[bar], names[key], style="invis", weight="0")
     for key in sizes:  # the backward pass goes on upwards from where the forward pass ends
         if (
