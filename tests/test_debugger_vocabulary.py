@@ -121,6 +121,43 @@ def test_boxes_are_called_what_sentences_call_them(cell, formulas):
     assert not any("×" in text for text in texts)
 
 
+def own_lstm(z: tg.Tensor, c: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
+    i, f, o, g = tg.sigmoid(z[:, :2]), tg.sigmoid(z[:, 2:4]), tg.sigmoid(z[:, 4:6]), tg.tanh(z[:, 6:])
+    c = f * c + i * g
+    return o * tg.tanh(c), c
+
+
+def test_a_slice_is_called_by_its_gate_or_by_its_place():
+    """What is cut out of one product for all gates; nobody has said which part is which."""
+    tg.manual_seed(0)
+    inner, h = nn.Linear(4, 8), tg.zeros(1, 2)
+    c = h
+    for x in tg.randn(3, 1, 2):
+        h, c = own_lstm(inner(tg.cat([x, h], 1)), c)
+    session = viz.debug((h.square() + c[:, 1:]).sum())
+    shown = [session.shown(i) for i in range(len(session.graph))]
+    assert {f"a_{gate}{t}" for gate in "ifog" for t in (1, 2, 3)} < set(shown)
+    assert "(c_3[:, 1:])" in shown and not any("getitem" in name for name in shown)
+    session.goto(session.turn_of(session.names.find("(c_3[:, 1:])")))
+    (rule,) = session.rules()
+    assert rule.formula == "∂L/∂c_3[:, 1:] += ∂L/∂(c_3[:, 1:])" and r"c_{3} [\text{:, 1:}]" in rule.latex
+    assert ">c₃[:, 1:]<" in draw(session.graph, "op").svg
+
+
+def test_no_two_inputs_of_gates_have_one_name():
+    """Also where a loop within a time step calls one cell several times."""
+    tg.manual_seed(0)
+    word, sentence, s = nn.GRUCell(2, 2), nn.GRUCell(2, 2), tg.zeros(1, 2)
+    for words in tg.randn(3, 2, 1, 2):
+        h = tg.zeros(1, 2)
+        for x in words:
+            h = word(x, h)
+        s = sentence(h, s)
+    names = viz.debug(s.square().sum()).names
+    inputs = [name for name in names.shown if "a_" in name and "constant" not in name]
+    assert len(inputs) == 27 == len(set(inputs)) and all(names.find(name) for name in inputs)
+
+
 def test_a_box_without_a_short_name_keeps_its_operation():
     x = tg.tensor([1.0, 2.0], requires_grad=True, name="a_rather_long_name_of_a_weight")
     texts = re.findall("<text[^>]*>([^<]*)<", draw(tg.Graph((x * x).sum()), "op").svg)

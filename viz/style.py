@@ -7,7 +7,7 @@ them means anything alone: each kind of box also has its own shape, border or th
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -164,6 +164,24 @@ def slice_text(part: slice) -> str:
     """``1:3`` or ``::2``, as it was written."""
     ends = ["" if bound is None else str(bound) for bound in (part.start, part.stop)]
     return ":".join(ends) + ("" if part.step is None else f":{part.step}")
+
+
+def index_text(index: Iterable[object]) -> str:
+    """What stands in the brackets of an index; of an array of places only that it is one.
+
+    >>> index_text((slice(None), slice(3, 6), ..., 0))
+    ':, 3:6, …, 0'
+    """
+    return ", ".join(
+        slice_text(part)
+        if isinstance(part, slice)
+        else "…"
+        if part is Ellipsis
+        else str(part)
+        if isinstance(part, int)
+        else "places"
+        for part in index
+    )
 
 
 def column_of_numbers(values: Any) -> list[str]:

@@ -73,14 +73,8 @@ def _place_of(node: tg.Node, slot: int, letter: str) -> str:
     """A place in an array as text: the index as it was written, or in a concatenation the number of the part."""
     index = node.attrs.get("index")
     if isinstance(index, tuple):
-        return rf"\text{{{', '.join(_part(part) for part in index)}}}"
+        return rf"\text{{{style.index_text(index)}}}"
     return str(slot + 1) if len(node.operands) > 1 else letter
-
-
-def _part(part: object) -> str:
-    if isinstance(part, slice):
-        return style.slice_text(part)
-    return "…" if part is Ellipsis else str(part) if isinstance(part, int) else "places"
 
 
 def latex(node: tg.Node, slot: int, name: Callable[..., str], is_one_of_several: bool = False) -> str:
@@ -92,8 +86,9 @@ def latex(node: tg.Node, slot: int, name: Callable[..., str], is_one_of_several:
 def _latex(name: str) -> str:
     """A name such as ``(f_3 ⊙ c_2)`` or ``tanh(c_3)``, piece by piece."""
     signs = {"⊙": r"\odot", "⊘": r"\oslash", "−": "-", "ᵀ": r"^\top", "(": r"\left(", ")": r"\right)", "…": r"\ldots"}
-    parts = [part for part in re.split(r"([()⊙⊘+−ᵀ…]| )", name) if part.strip()]
-    return " ".join(signs.get(part) or (part if part == "+" else latex_name(part)) for part in parts)
+    parts = [part for part in re.split(r"([()⊙⊘+−ᵀ…]| |\[[^]]*\])", name) if part.strip()]
+    indexed = {part: rf"[\text{{{part[1:-1]}}}]" for part in parts if part.startswith("[")}
+    return " ".join({**signs, **indexed}.get(part) or (part if part == "+" else latex_name(part)) for part in parts)
 
 
 def text(node: tg.Node, slot: int, name: Callable[..., str], is_one_of_several: bool = False) -> str:

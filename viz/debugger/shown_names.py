@@ -62,8 +62,10 @@ class Spoken:
         uses = [self.graph.nodes[i] for i in self.graph.consumers[node.index]]
         gate = uses[0] if len(uses) == 1 else node
         name = self.values.get(gate.index, [Name("")])[0]
-        lettered = gate.op is not None and len(name.letter) == 1 and name.step is not None
-        return name._replace(letter=f"a_{name.letter}").text if lettered and gate.role and flattens(gate) else ""
+        if gate.op is None or len(name.letter) != 1 or name.step is None or not flattens(gate):
+            return ""
+        # of several gates called so each has more to its name, and so has what goes into it
+        return self.names[gate.index].replace(name.text, name._replace(letter=f"a_{name.letter}").text)
 
     def read(self, index: int, user: int | None) -> str:
         """The name of a node to another that reads it: one first state may be a cell's c and its h."""
@@ -99,6 +101,9 @@ class Spoken:
         elif op.name == "permute" and node.attrs["axes"] == (1, 0):
             self.products.add(index)
             text = f"({parts[0]}ᵀ)"
+        elif isinstance(node.attrs.get("index"), tuple):
+            self.products.add(index)
+            text = f"({parts[0]}[{style.index_text(node.attrs['index'])}])"
         elif op.kind != "movement" and 0 < len(parts) < 3:
             text = f"{op.name}({self._bare(node.operands[0], parts[0])})"
             x = node.operands[0]

@@ -6,6 +6,7 @@ light and in dark. Each box keeps a line free in which the page writes the numbe
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ def _as_spoken(box: Box, names: Names, title: list[str]) -> list[str]:
 def _written(names: Names, said: str) -> str:
     """A name as boxes write it; "" if something in it has no name of its own but a number."""
     bare = said[1:-1] if said.startswith("(") else said
-    return "" if ":" in bare else names.drawn(bare)
+    return "" if ":" in re.sub(r"\[[^]]*\]", "", bare) else names.drawn(bare)
 
 
 def _layout(level: Level, sizes: Sequence[tuple[float, float]], max_steps: int | None) -> Layout:
