@@ -277,6 +277,17 @@ def test_the_command(tmp_path, monkeypatch):
         build(tmp_path / "file" / "out", CHEAP[:1])
 
 
+def test_a_table_of_translations_is_started(tmp_path):
+    table = tmp_path / "de.toml"
+    started = ["lecture", "--only", "summary", "-o", str(tmp_path / "out"), "--labels", str(table)]
+    result = CliRunner().invoke(main, started)
+    assert result.exit_code == 0 and f"they are in {table}" in result.stderr
+    table.write_text(table.read_text().replace('"Summary" = "Summary"', '"Summary" = "Zusammenfassung"'))
+    result = CliRunner().invoke(main, started)
+    assert result.exit_code == 0 and "not translated" not in result.stderr
+    assert "<h2>Zusammenfassung</h2>" in (tmp_path / "out" / "index.html").read_text()
+
+
 def test_another_language(page, tmp_path, monkeypatch):
     for name in ("svg_to_png", "svg_to_pdf"):  # which the first page has made of the same figures
         monkeypatch.setattr(f"viz.lecture.building.{name}", lambda svg, *zoom: b"")

@@ -14,7 +14,7 @@ from .progress_bar import progress_bar
 @click.command()
 @output("Folder.", "out", PATH)
 @click.option("--only", multiple=True, metavar="NAME", help="This topic or figure only; may be repeated.")
-@click.option("--labels", type=PATH, help="TOML file of translations; see below.")
+@click.option("--labels", type=PATH, help="TOML file of translations, read or started; see below.")
 def lecture(output: Path, only: tuple[str, ...], labels: Path | None) -> None:
     """Build the lecture: every topic with its pictures, its numbers and the program that made them.
 
@@ -23,8 +23,8 @@ def lecture(output: Path, only: tuple[str, ...], labels: Path | None) -> None:
     the page of it; the name of a figure, such as lstm-gates, makes three files of that figure alone.
 
     --labels puts page and figures into another language. Its lines read "English" = "translation"; in texts of figures
-    # stands for any number. A table to start from, with every text that is not translated yet, is written to
-    labels.toml in the folder.
+    # stands for any number. A table that does not exist is started, with every text to translate; what one that does
+    lacks is written, with what it has, to labels.toml in the folder.
 
     \b
     Examples:
@@ -45,7 +45,8 @@ def lecture(output: Path, only: tuple[str, ...], labels: Path | None) -> None:
             f"no topic or figure is called {unknown[0][:40]!r}; there are the topics {', '.join(topics)}, "
             f"and the figures {', '.join(sorted(figures))}"
         )
-    words = Translation.read(labels) if labels else Translation({})
+    is_new = labels is not None and not labels.exists()
+    words = Translation.read(labels) if labels and not is_new else Translation({})
     chosen = [topic for name, topic in topics.items() if name in only or not only]
     alone = [name for name in only if name in figures]
     problems: list[str] = []
@@ -63,10 +64,9 @@ def lecture(output: Path, only: tuple[str, ...], labels: Path | None) -> None:
             problems = build(output, chosen, done, words)
             written.append(output / "index.html")
     if labels and words.missing:
-        words.save(output / "labels.toml")
-        click.echo(
-            f"note: {len(words.missing)} texts are not translated; they are in {output / 'labels.toml'}", err=True
-        )
+        table = labels if is_new else output / "labels.toml"
+        words.save(table)
+        click.echo(f"note: {len(words.missing)} texts are not translated; they are in {table}", err=True)
     for problem in problems:
         click.echo(f"note: {problem}", err=True)
     for path in written:
