@@ -24,8 +24,8 @@ ROOT = Path(__file__).parent.parent
 # one for all workers, `tinygrad_rnn.kernel_cache` bears several processes
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
 # workers and the many processes that tests start find each file compiled
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    sys.dont_write_bytecode = False
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a worker has one core, and matrices here are small
 # most of the time of a test with JAX is XLA's compiling; what it compiles runs once
 os.environ.setdefault(

@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ |= {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_PROFILE": "ci", "OPENBLAS_NUM_THREADS": "1"}
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # of this process alone, which the tests leave as it is
 sys.dont_write_bytecode = True
 
 import hypothesis  # noqa: E402, F401  imported before forking, so that no mutant pays for it

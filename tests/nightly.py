@@ -11,9 +11,9 @@ T = TypeVar("T")
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
 
-def examples(by_day: int) -> settings:
-    """For a property whose examples are dear: so many by day, as many as the profile has by night."""
-    return settings(max_examples=settings().max_examples if NIGHTLY else by_day)
+def examples(by_day: int, by_night: int | None = None) -> settings:
+    """For a property whose examples are dear: so many by day, by night as many as the profile has unless told."""
+    return settings(max_examples=(by_night or settings().max_examples) if NIGHTLY else by_day)
 
 
 def some(cases: Sequence[T], each: int, first: int = 0) -> Sequence[T]:

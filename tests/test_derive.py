@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from matplotlib.mathtext import MathTextParser
+from nightly import examples
 from unlabelled_recurrences import Nested, nested, uneven
 
 import tinygrad_rnn as tg
@@ -1213,7 +1214,7 @@ def test_a_layer_that_only_has_a_number_is_called_a_layer(double):
 
 @given(nested())
 @example(Nested((2, 1, 1), "lstm", "gru"))
-@settings(max_examples=20)
+@examples(10, 300)
 def test_the_equations_of_a_loop_in_a_loop_hold(program):
     found = viz.derive(program.loss())
     assert_true(found, 1e-8)

@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from geometry import disorder
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
+from nightly import examples
 from unlabelled_recurrences import Loop, Uneven, loops, uneven
 
 import tinygrad_rnn as tg
@@ -209,7 +210,7 @@ def test_a_program_whose_steps_differ_has_one_recurrence_a_cell(program: Uneven)
 
 
 @given(uneven())
-@settings(max_examples=20)
+@examples(10, 300)
 @example(Uneven("scheduled sampling", moves=(False, True, False)))  # one input alone
 @example(Uneven("clockwork, slow first", moves=(True, False, True, False, True)))
 @example(Uneven("a cell in a cell", moves=(True, False, True)))

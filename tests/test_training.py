@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+from nightly import some
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.character_model import checkpoint
@@ -36,7 +37,7 @@ def test_it_learns(cell: str) -> None:
 @pytest.mark.parametrize(
     ("cell", "optimizer", "eager"),
     [
-        *(("lstm", optimizer, True) for optimizer in OPTIMIZERS),
+        *(("lstm", optimizer, True) for optimizer in some(list(OPTIMIZERS), 2)),
         ("rnn", "sgd", True),
         ("gru", "adam", True),
         ("rnn", "adagrad", False),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
+from nightly import examples
 from unlabelled_recurrences import Loop, loops
 
 import tinygrad_rnn as tg
@@ -67,13 +68,13 @@ def law_of_equations(graph: tg.Graph) -> None:
 
 @given(loops(wider=True))
 @example(Loop(("gated",), 3, "both ways"))
-@settings(max_examples=20)
+@examples(10, 300)
 def test_a_picture_of_a_random_network_and_the_debugger_have_one_name_for_a_value(loop):
     law(loop.graph()[0])
 
 
 @given(loops(most_steps=3))
-@settings(max_examples=10)
+@examples(10, 300)
 def test_a_picture_of_a_random_network_and_its_equations_have_one_name_for_a_value(loop):
     law_of_equations(loop.graph()[0])
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from drawn_operands import undrawn
 from geometry import boxes, circular, disorder, faults, lines
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
-from nightly import NIGHTLY
+from nightly import NIGHTLY, examples
 from test_viz import groups, svg_of, texts, tooltip, unrolled
 from unlabelled_recurrences import Loop, loops
 
@@ -562,7 +562,7 @@ def on_nights(loop, detail):
 
 
 #: Two thousand at night, of up to a dozen steps; by day small ones, each a tenth of a second.
-@settings(max_examples=2000 if NIGHTLY else 20)
+@examples(20, 500)
 @given(
     loops(least_steps=1, most_steps=12 if NIGHTLY else 2, wider=True), st.sampled_from(viz.graph.detail_levels.DETAILS)
 )
@@ -1028,7 +1028,7 @@ def folded_edges(graph):
     return expected, drawn, dot
 
 
-@settings(max_examples=500 if NIGHTLY else 8)
+@examples(8, 300)
 @given(loops(least_steps=2, most_steps=4, wider=True))
 @example(Loop(("rnn", "rnn"), 3, feedback="mutual"))
 @example(Loop(("rnn", "gru", "rnn"), 3, feedback="mutual", dense=True, skip=True))

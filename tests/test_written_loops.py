@@ -324,7 +324,7 @@ number = st.integers(0, 9)
 
 
 @settings(
-    max_examples=400 if NIGHTLY else 8,
+    max_examples=400 if NIGHTLY else 5,
     suppress_health_check=list(HealthCheck),
     deadline=None,
     phases=list(Phase) if NIGHTLY else [Phase.explicit, Phase.reuse, Phase.generate],
