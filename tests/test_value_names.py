@@ -62,7 +62,8 @@ def law_of_equations(graph: tg.Graph) -> None:
         if line.left.gradient:
             assert Text()(line.left) in [f"d{name}" for name in called.get(line.node, [shown])], (line.node, shown)
         else:
-            called[line.node] = [Text()(x) for x in (line.left, line.right) if isinstance(x, Symbol)]  # h2_0 = h1_4
+            both = [Text()(x) for x in (line.left, line.right) if isinstance(x, Symbol)]  # h2_0 = h1_4
+            called.setdefault(line.node, []).extend(both)  # and what it stays: h2_1 = h2_0, h2_2 = h2_1
             assert shown in called[line.node], (line.node, shown)
 
 

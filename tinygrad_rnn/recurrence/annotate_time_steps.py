@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..ancestors import ancestors
-from ..graph import Graph, Node
+from ..graph import Graph, Node, Ref
 from ..primitives import cross_entropy
 from .folding import Folding
 from .inner_loops import InnerLoop, inner_loops
@@ -66,10 +66,22 @@ def _with_repetitions(graph: Graph, loops: Sequence[InnerLoop]) -> list[Node]:
             if nodes[i].scope.step == loop.step and len(at) == 1:
                 nodes[i] = replace(nodes[i], scope=nodes[i].scope._replace(inner=at.pop()))
         for k, made in enumerate(states):
+            role = (letter or "s") + "′" * k
             for i in made:
                 if i not in handed_on and nodes[i].role in (None, *STATES):
-                    nodes[i] = replace(nodes[i], role=(letter or "s") + "′" * k)
+                    nodes[i] = replace(nodes[i], role=role)
+            begins = loop.begins[loop.states.index(made)]
+            for i in {_operand(nodes[user], slot) for user, slot in begins}:
+                node, alone = nodes[i], {*graph.consumers[i]} <= {user for user, _ in begins}
+                if alone and node.op is None and not (node.requires_grad or node.name or node.role):
+                    nodes[i] = replace(node, role=role, scope=node.scope._replace(step=loop.step, inner=-1))
     return nodes
+
+
+def _operand(node: Node, slot: int) -> int:
+    x = node.operands[slot]
+    assert isinstance(x, Ref)
+    return x.index
 
 
 def _is_judged(graph: Graph, i: int) -> bool:

@@ -36,7 +36,7 @@ class Names:
             values = {
                 i: names
                 for i, names in values.items()
-                if graph.nodes[i].role or names[0].letter == "L" or i in known.variables
+                if level.roles[i] or names[0].letter == "L" or i in known.variables
             }
         self._values = values
         told = zip(graph.nodes, level.roles, strict=True)

@@ -157,11 +157,11 @@ class _Carried:
         name, first = self.names.of.get(made[0]), {self.instead.get(use, self._operand(*use)) for use in begins}
         if name is None or name.inner is None:
             return
-        if len(first) == 1:
-            (x,) = first
+        begin = name._replace(inner=0)
+        for x in first if len(first) == 1 and begin not in {self.names.of.get(x) for x in first} else ():
             node = self.nodes[x]
             leaf = node.op is None and not (node.requires_grad or node.name or x in self.names.of)
-            self.instead |= dict.fromkeys(begins, self.copy(x, self.nodes[made[0]], name._replace(inner=0), leaf=leaf))
+            self.instead |= dict.fromkeys(begins, self.copy(x, self.nodes[made[0]], begin, leaf=leaf))
         last = made[-1]
         own = self.names.of.get(last)
         if own is not None and own.inner is None and len(made) > 1:
@@ -234,14 +234,18 @@ class _Standing:
         gap = max((b - a for (a, _), (b, _) in pairwise(of)), default=1)
         at = [nodes[n].scope.step or 0 for block in row.loop.blocks() for n in block[:1]]
         self.toward = -1 if at[0] > at[-1] else 1
+        self.like = nodes[of[0][1]]
         earlier = min(gap - 1, at[0]) if self.toward > 0 else 0
+        begun = {carried.names.of.get(x) for x in row.initial[:1] if nodes[x].op is None}
+        name = carried.names.of.get(self.like.index)
+        if name is not None and self.toward > 0 and name._replace(step=0) in begun:
+            earlier = at[0]
         #: by time, from the step before the first on, what is computed then
         self.made: list[int | None] = [*[None] * (earlier + 1), *row.nodes, *[None] * (gap - 1)]
         self.first = at[0] - self.toward * (earlier + 1)
         self.latest = self.made.copy()
         for t, now in enumerate(self.made):
             self.latest[t] = self.latest[t - 1] if t and now is None else now
-        self.like = nodes[of[0][1]]
         self.known: dict[int, int] = {}  #: by time the value then
         self.cell = {n: k for k, other in enumerate(row.loop.rows) for n in other.nodes if n is not None}
 
