@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
 from nightly import examples
-from unlabelled_recurrences import Loop, loops
+from unlabelled_recurrences import Loop, Nested, loops, nested
 
 import tinygrad_rnn as tg
 import viz
@@ -58,7 +59,11 @@ def law_of_equations(graph: tg.Graph) -> None:
     names, named, called = Names(graph), in_pictures(graph, "gate"), dict[int, list[str]]()
     lines = [line for line in viz.derive(graph.tensors()[graph.outputs[0]]).lines if line.node in named]
     for line in sorted(lines, key=lambda line: line.left.gradient):
-        shown = re.sub(r":\d+$", "", names.shown[line.node]).replace("′", "_prime")
+        shown, twins = re.subn(r":\d+$", "", names.shown[line.node].replace("′", "_prime"))
+        if twins:  # several are called y: here y and y_b
+            stem = re.sub(r"_[b-s]$", "", line.left.stem)
+            assert Text()(replace(line.left, stem=stem, gradient=False)) == shown, (line.node, shown)
+            continue
         if line.left.gradient:
             assert Text()(line.left) in [f"d{name}" for name in called.get(line.node, [shown])], (line.node, shown)
         else:
@@ -78,6 +83,20 @@ def test_a_picture_of_a_random_network_and_the_debugger_have_one_name_for_a_valu
 @examples(10, 300)
 def test_a_picture_of_a_random_network_and_its_equations_have_one_name_for_a_value(loop):
     law_of_equations(loop.graph()[0])
+
+
+@given(nested())
+@example(Nested((3, 3), "gru", carried=True, every=False))
+@example(Nested((3, 1, 2), "gru", "gru", carried=True, pooled=True, every=False))
+@example(Nested((2, 3), every=False))
+@example(Nested((3, 2), "lstm"))
+@example(Nested((1,)))
+@examples(10)
+def test_a_value_of_a_loop_in_a_loop_has_one_name_everywhere(program):
+    graph = tg.Graph(program.loss())
+    law(graph)
+    law_of_gradients(graph)
+    law_of_equations(graph)
 
 
 @pytest.mark.parametrize("shape", ["decoder", "both ways", "attention"])

@@ -55,7 +55,7 @@ class ValueNames:
     def __init__(self, level: Level) -> None:
         self.level, self.nodes = level, level.graph.nodes
         self.position = {id(box): i for i, box in enumerate(level.boxes)}
-        self.columns_of = Counter(box.key for box in level.boxes if box.column is not None)
+        self.columns_of = Counter((box.key, box.kind) for box in level.boxes if box.column is not None)
         self.inputs = self._numbered_inputs()
         self.elements = self._elements_of_one_input() if self.inputs else {}
         self.in_a_row = self._in_a_row()
@@ -224,7 +224,7 @@ class ValueNames:
 
     def _is_part(self, box: Box) -> bool:
         node, outputs = self.nodes[box.main], self.level.graph.outputs
-        said = node.role or node.name or node.scope.step is not None or self.columns_of[box.key] > 1
+        said = node.role or node.name or node.scope.step is not None or self.columns_of[box.key, box.kind] > 1
         apart = box.kind == "loss" and not said and node.index not in outputs
         return apart and any(not self.nodes[i].shape for i in outputs)
 
@@ -408,7 +408,9 @@ class ValueNames:
 
     def _is_timed(self, box: Box) -> bool:
         """After the loops a program says no steps any more, yet what it makes of every step belongs to that step."""
-        several = self.columns_of[box.key] > 1 or (box.kind in ("logits", "loss") and len(self._steps_of[box.kind]) > 1)
+        several = self.columns_of[box.key, box.kind] > 1 or (
+            box.kind in ("logits", "loss") and len(self._steps_of[box.kind]) > 1
+        )
         return self.nodes[box.main].scope.step is not None or box.kind == "x" or several
 
     def _in_a_row(self) -> dict[int, int]:
