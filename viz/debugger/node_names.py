@@ -32,11 +32,12 @@ class Names:
         level = collapse(graph, "gate")
         known = ValueNames(level)
         values, self._known = known.by_node(), known
-        if not level.columns:  # without time steps a formula tells more than a letter that nobody said
+        judged = "loss" in level.roles
+        if not level.columns:  # without time steps a formula tells more than a letter, but for the scores of a loss
             values = {
                 i: names
                 for i, names in values.items()
-                if level.roles[i] or names[0].letter == "L" or i in known.variables
+                if (level.roles[i] and judged) or graph.nodes[i].role or names[0].letter == "L" or i in known.variables
             }
         self._values = values
         told = zip(graph.nodes, level.roles, strict=True)
