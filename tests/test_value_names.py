@@ -91,7 +91,7 @@ def test_a_picture_of_a_random_network_and_its_equations_have_one_name_for_a_val
 @example(Nested((2, 3), every=False))
 @example(Nested((3, 2), "lstm"))
 @example(Nested((1,)))
-@examples(10)
+@examples(10, 300)
 def test_a_value_of_a_loop_in_a_loop_has_one_name_everywhere(program):
     graph = tg.Graph(program.loss())
     law(graph)
