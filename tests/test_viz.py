@@ -21,7 +21,7 @@ import pytest
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn.sequence_patterns import build
-from viz.graph.png_pdf import _known, svg_to_pdf
+from viz.graph.png_pdf import _known, svg_to_pdf, svg_to_png
 from viz.plotting import settings
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -322,6 +322,21 @@ def test_numbers_that_would_vanish_or_are_none_are_written_as_they_are(values, w
     x = tg.nn.labelled(tg.tensor(values, name="x"), "x")
     lines = [line for g in groups(viz.render((x * 1.0).sum(), values=True), "x") for line in texts(g)]
     assert [line for line in lines if line in written] == written
+
+
+def test_letters_of_other_scripts_are_not_bold_where_there_is_a_plain_typeface(monkeypatch):
+    from matplotlib import get_data_path
+
+    plain, bold = (Path(get_data_path(), "fonts", "ttf", f"STIXNonUni{name}.ttf") for name in ("", "Bol"))
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="60" height="60"><text y="40">\ue00e</text></svg>'
+    monkeypatch.setattr(
+        "matplotlib.font_manager.findSystemFonts", lambda: [str(bold.with_name("a")), str(bold), str(plain)]
+    )
+    found = svg_to_png(svg)
+    monkeypatch.setattr("viz.graph.png_pdf._font_for", lambda letters: str(plain))
+    assert found == svg_to_png(svg)
+    monkeypatch.setattr("viz.graph.png_pdf._font_for", lambda letters: str(bold))
+    assert found != svg_to_png(svg)
 
 
 @pytest.mark.parametrize(

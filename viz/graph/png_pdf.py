@@ -56,14 +56,15 @@ def _font_for(letters: str) -> str | None:
         from matplotlib import font_manager
         from matplotlib.ft2font import FT2Font
 
-    wanted, best, most = set(map(ord, letters)), None, 0
+    wanted, best, most = set(map(ord, letters)), None, (0, False)
     for file in sorted(font_manager.findSystemFonts()):
         try:
-            has = len(wanted & set(FT2Font(file).get_charmap()))
+            font = FT2Font(file)
         except (OSError, RuntimeError):  # a file that is no outline font
             continue
-        best, most = (file, has) if has > most else (best, most)
-    if most < len(wanted):
+        has = len(wanted & set(font.get_charmap())), not font.style_flags  # of several not the bold one
+        best, most = (file, has) if has > most and has[0] else (best, most)
+    if most[0] < len(wanted):
         warn(
             f"no typeface on this machine has {letters[:8]!r}: a PNG shows boxes for them; install one, or save as "
             ".svg or .pdf, which leave them to the viewer"
