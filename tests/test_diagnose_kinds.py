@@ -367,3 +367,125 @@ def test_every_kind_fits_every_network(made):
     with np.errstate(all="ignore"):  # of wrong rules, as `diagnose` has it
         assert search.prepare() and not search.singles()
     assert search.tried and not search.scene.attempts.failed
+
+
+def one_product(wrong):
+    """One product of matrices between two factors, walked back by hand; ``wrong``: which is on the other side."""
+    rng = np.random.default_rng(4)
+    x, r = rng.normal(size=(2, 2, 3))
+    values = {"W": rng.normal(size=(3, 3)), "V": rng.normal(size=(3, 3))}
+    p = {name: tg.tensor(value, requires_grad=True, name=name) for name, value in values.items()}
+    a = tg.tensor(x) @ p["W"]
+    y = ((a * tg.tensor(r)) @ p["V"]).tanh()
+    loss, dy = (y * y).sum(), 2 * y.numpy()
+    slope = 1 - y.numpy() ** 2
+    dc = dy * slope
+    back = {"tanh": (dy @ values["V"].T) * slope * r, "r": (dc * r) @ values["V"].T}
+    da = back.get(wrong, (dc @ values["V"].T) * r)
+    return loss, {"W": x.T @ da, "V": (a.numpy() * r).T @ dc}
+
+
+@pytest.mark.parametrize("wrong, says", [("tanh", "after the product"), ("r", "before the product")])
+def test_a_factor_on_the_other_side_of_a_product(wrong, says):
+    assert tg.diagnose(*one_product(""), max_edits=1).correct
+    found = tg.diagnose(*one_product(wrong), max_edits=1)
+    assert any(f"is applied {says} with the matrix" in edit.words for edit in found.edits), str(found)
+
+
+def soft_targets(slip):
+    """A loss of smoothed targets, and its gradients with ``slip`` done to dL/d scores."""
+    rng = np.random.default_rng(6)
+    x, hard = rng.normal(size=(3, 4)), np.eye(5)[[0, 3, 3]]
+    soft = 0.9 * hard + 0.02
+    w = tg.tensor(rng.normal(size=(4, 5)), requires_grad=True, name="W")
+    y = (tg.tensor(x) @ w).log_softmax(1)
+    p = np.exp(y.numpy())
+    return -(y * tg.tensor(soft)).sum(), {"W": x.T @ slip(p, soft, hard)}
+
+
+@pytest.mark.parametrize(
+    "slip, says",
+    [
+        (lambda p, soft, hard: p - hard, "with 1 where it is largest and 0 elsewhere, as without smoothing"),
+        (lambda p, soft, hard: (p - soft) * p * (1 - p), "* exp(y) * (1 - exp(y)) instead of"),
+    ],
+    ids=["hard", "twice"],
+)
+def test_smoothed_targets_taken_hard_and_a_slope_that_was_in_it_already(slip, says):
+    found = tg.diagnose(*soft_targets(slip), max_edits=1)
+    assert any(says in edit.words for edit in found.edits), str(found)
+
+
+def test_a_sigmoids_slope_multiplied_once_more():
+    rng = np.random.default_rng(6)
+    x, target = rng.normal(size=(4, 3)), np.array([[0.0], [1.0], [1.0], [0.0]])
+    w = tg.tensor(rng.normal(size=(3, 1)), requires_grad=True, name="w")
+    p = (tg.tensor(x) @ w).sigmoid()
+    loss = -(tg.tensor(target) * p.log() + tg.tensor(1 - target) * (1 - p).log()).sum()
+    dz = (p.numpy() - target) * p.numpy() * (1 - p.numpy())
+    found = tg.diagnose(loss, {"w": x.T @ dz}, max_edits=1)
+    assert any("is multiplied with the derivative at p" in edit.words for edit in found.edits), str(found)
+
+
+def residual(slip):
+    """A residual loop whose first steps the loss leaves out, walked back by hand with ``slip``."""
+    rng = np.random.default_rng(2)
+    x, target = rng.normal(size=(5, 2, 3)), rng.normal(size=(5, 2, 1))
+    values = {"U": rng.normal(size=(3, 3)), "V": rng.normal(size=(3, 1))}
+    p = {name: tg.tensor(value, requires_grad=True, name=name) for name, value in values.items()}
+    h, hs = tg.zeros(2, 3, dtype=np.float64), []
+    for t in range(5):
+        h = (tg.tensor(x[t]) + h @ p["U"]).tanh()
+        hs.append(h)
+    out = tg.tensor(x) + tg.stack(hs, 0)
+    scores = out @ p["V"]
+    loss = ((scores[2:] - tg.tensor(target[2:])) ** 2).sum()
+    dy = 2 * (scores.numpy() - target)
+    if slip != "warm-up":
+        dy[:2] = 0
+    d = {"U": np.zeros((3, 3)), "V": np.einsum("tni,tno->io", out.numpy(), dy)}
+    dh = np.zeros((2, 3))
+    for t in reversed(range(5)):
+        y = (out if slip == "slope" else tg.stack(hs, 0)).numpy()[t]
+        da = (dh + dy[t] @ values["V"].T) * (1 - y**2)
+        d["U"] += (hs[t - 1].numpy() if t else np.zeros((2, 3))).T @ da
+        dh = da @ values["U"].T
+    return loss, d
+
+
+@pytest.mark.parametrize(
+    "slip, says",
+    {
+        "warm-up": "scores receives a gradient where scores[2:] leaves it out, too",
+        "slope": "At every step, at h the derivative of tanh uses out.",
+    }.items(),
+)
+def test_around_a_residual_sum_and_a_loss_of_the_last_steps(slip, says):
+    assert tg.diagnose(*residual(""), max_edits=1).correct
+    found = tg.diagnose(*residual(slip), max_edits=1)
+    assert any(says in edit.words for edit in found.edits), str(found)
+
+
+def test_a_cache_with_the_new_state_from_which_a_product_is_made_again():
+    rng = np.random.default_rng(3)
+    values = {"W": rng.normal(size=(3, 3)), "U": rng.normal(size=(3, 3)), "h0": rng.normal(size=(2, 3))}
+    p = {name: tg.tensor(value, requires_grad=True, name=name) for name, value in values.items()}
+    x, h, loss, cache = rng.normal(size=(3, 2, 3)), p["h0"], 0.0, []
+    for t in range(3):
+        f = (tg.tensor(x[t]) @ p["W"]).sigmoid()
+        n = ((f * h) @ p["U"]).tanh()
+        h = h + n
+        loss = loss + (h * h).sum()
+        cache.append((f.numpy(), n.numpy(), h.numpy()))  # the state before belongs there
+    d, dh = {name: np.zeros_like(value) for name, value in values.items()}, np.zeros((2, 3))
+    for t in reversed(range(3)):
+        f, n, state = cache[t]
+        dh = dh + 2 * state  # here the new one is right
+        dn = dh * (1 - n**2)
+        d["U"] += (f * state).T @ dn
+        d["W"] += x[t].T @ ((dn @ values["U"].T) * state * f * (1 - f))
+        dh = dh + (dn @ values["U"].T) * f
+    d["h0"] = dh
+    found = tg.diagnose(loss, d, max_edits=1)
+    says = "the saved h has become that of the step after, where the next step reads it, also in what is computed"
+    assert any(says in edit.words for edit in found.edits), str(found)

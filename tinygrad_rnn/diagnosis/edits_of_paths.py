@@ -19,6 +19,7 @@ from .edited_walks import Edit, Part, Rule, Use, scaled
 #: operations in a row that are taken for one: of each element by itself, or along an axis
 LONGEST, ALONG = 4, 10
 Way = tuple[Use, ...]  #: uses from a value to one it is made of
+Beside = tuple[Use, Rule, list[Use]]  #: a use, its wrong rule, and the uses through which its gradient arrives
 
 
 def of_paths(scene: Scene) -> Iterator[Edit]:
@@ -30,6 +31,7 @@ def of_paths(scene: Scene) -> Iterator[Edit]:
         for target, at in _pairs(scene, family, ALONG, along=True):
             yield from _as_a_formula(scene, family, target, at)
             yield from _without_a_factor(scene, family, target, at)
+        yield from scene.attempts.items(_beside_the_product(scene, family))
 
 
 def _pairs(scene: Scene, family: Family, longest: int, along: bool) -> Iterator[tuple[Family, list[list[Way]]]]:
@@ -88,6 +90,51 @@ def _passing_by(scene: Scene, family: Family, target: Family, at: list[list[Way]
             names = scene.named(family[-1]), scene.named(target[-1])
             text = f"At every step, what {names[0]} receives from {source} is handed on to {names[1]} as it is"
             yield Edit(f"{text}: the derivatives between them are not on it.", sent=sent, cost=1.2)
+
+
+def _beside_the_product(scene: Scene, family: Family) -> Iterator[Edit]:
+    """Edits by which a factor is applied before a product with a matrix that belongs behind it, or the other way."""
+    record, sent = scene.record, scene.record.truth.contributions
+    after, before = defaultdict[int, list[Beside]](list), defaultdict[int, list[Beside]](list)
+    for node in family if family[0].op is not None and family[0].op.kind == "contraction" else ():
+        for slot in [k for k in range(len(node.operands)) if (node.index, k) in sent]:
+            made = record.nodes[record.target_of((node.index, slot))]
+            if made.op is None or made.shape != node.shape:
+                continue
+            arriving, factor = record.senders(node.index), np.ones(node.shape)
+            while len(arriving) == 1 and _by_element(scene, node, arriving[0]):
+                ((user, at),) = arriving
+                factor, arriving = factor * record.slope(record.nodes[user], at), record.senders(user)
+                if np.any(factor != 1):
+                    after[scene.place[user][0]].append(((node.index, slot), edited_rules.Times(factor), arriving))
+                    break
+            for k in range(len(made.operands)) if len(record.users[made.index]) == 1 else ():
+                if (made.index, k) in sent and _by_element(scene, node, (made.index, k)):
+                    rule = _first_multiplied(node, slot, record.slope(made, k))
+                    before[scene.place[made.index][0]].append(((made.index, k), rule, record.senders(node.index)))
+    name = scene.named(family[-1])
+    for found, how in ((after, "after the product with the matrix"), (before, "before the product with the matrix")):
+        for number, changes in found.items():
+            uses: dict[Use, Rule] = {use: rule for use, rule, _ in changes}
+            parts = {use: Part(tuple((u,) for u in arriving), instead=True) for use, _, arriving in changes}
+            factor = scene.named(scene.all_families[number][-1])
+            if len(changes) >= len(family) - 1:
+                yield Edit(
+                    f"At every step, on the way back through {name} the factor at {factor} is applied {how}.",
+                    uses,
+                    parts=parts,
+                    cost=1.25,
+                )
+
+
+def _by_element(scene: Scene, node: Node, use: Use) -> bool:
+    user = scene.record.nodes[use[0]]
+    return user.op is not None and user.op.elementwise and user.shape == node.shape
+
+
+def _first_multiplied(node: Node, slot: int, factor: Array) -> Rule:
+    """The contribution of ``node`` for the gradient times ``factor``."""
+    return lambda record, _node, _slot, g: record.pull(node, slot, g * factor)
 
 
 def _as_a_formula(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -> Iterator[Edit]:

@@ -21,6 +21,9 @@ from .edited_walks import Edit, Rule, Use
 FEW = 4
 #: of more than this, none
 MANY = 8
+#: what is made of a saved value is computed again: nothing but what only numbers are added to, arithmetic element by
+#: element, products of matrices as well
+AGAIN = NUMBERS, ELEMENTS, MATRICES = 0, 1, 2
 
 
 def of_saved_values(scene: Scene) -> Iterator[Edit]:
@@ -36,10 +39,13 @@ def _in_another_order(scene: Scene, group: list[Family]) -> Iterator[Edit]:
     n = min(map(len, chains))
     if n < 2:
         return
-    begins = {  # another loop may have left them there
-        c[0]: {user for user, _ in scene.carries(f).get(0, [])}
+    carried = {
+        c[t]: {user for user, _ in scene.carries(f).get(t, [])}
         for c, f in zip(chains, group, strict=True)
-        if len(c) > len(f)
+        for t in range(len(c))
+    }
+    begins = {  # another loop may have left them there
+        c[0]: carried[c[0]] for c, f in zip(chains, group, strict=True) if len(c) > len(f)
     }
     name, begun = scene.names_of(group), all(len(c) > len(f) for c, f in zip(chains, group, strict=True))
 
@@ -47,10 +53,15 @@ def _in_another_order(scene: Scene, group: list[Family]) -> Iterator[Edit]:
         changed = {c[to]: np.asarray(scene.record.values[c[source]]) for c in chains for to, source in moves.items()}
         if any(value.shape != scene.record.nodes[index].shape for index, value in changed.items()):
             return  # a sequence that has ended has no row there
-        uses = reading(scene, changed, begins)
-        yield Edit(words, uses, cost=cost)
-        if begun and len(moves) > 1 and (more := reading(scene, changed, begins, again=True)).keys() != uses.keys():
-            yield Edit(f"{words[:-1]}, also in what is computed from it once more.", more, cost=cost + 0.05)
+        known = []
+        several = begun and len(moves) > 1
+        for only, where in ((begins, ""), (carried, ", where the next step reads it")) if several else ((begins, ""),):
+            for again in AGAIN if several else AGAIN[:1]:
+                uses = reading(scene, changed, only, again=again)
+                if uses.keys() not in known:
+                    too = ", also in what is computed from it once more" if again else ""
+                    yield Edit(f"{words[:-1]}{where}{too}.", uses, cost=cost + 0.05 * bool(again) + 0.02 * bool(where))
+                    known.append(uses.keys())
 
     for words, shift in (("of the step after", 1), ("of the step before", -1)):
         moves = {k: k + shift for k in range(n) if 0 <= k + shift < n}
@@ -108,7 +119,7 @@ def _swaps(n: int) -> Iterator[list[int]]:
 
 
 def reading(
-    scene: Scene, changed: Mapping[int, Late], only: Mapping[int, set[int]] | None = None, *, again: bool = False
+    scene: Scene, changed: Mapping[int, Late], only: Mapping[int, set[int]] | None = None, *, again: int = NUMBERS
 ) -> dict[Use, Rule]:
     """Every use whose rule needs a changed value, or what is `affected`."""
     remade, uses = affected(scene, changed, only, again=again)
@@ -116,12 +127,12 @@ def reading(
 
 
 def affected(
-    scene: Scene, changed: Iterable[int], only: Mapping[int, set[int]] | None = None, *, again: bool = False
+    scene: Scene, changed: Iterable[int], only: Mapping[int, set[int]] | None = None, *, again: int = NUMBERS
 ) -> tuple[list[int], list[Use]]:
     """Nodes made of ``changed`` values and of numbers alone, such as 1 - z, and every use whose rule needs any of it.
 
-    ``only``: by value, the nodes that are to be changed, where these are not all that read it. ``again``: products and
-    the like that have no name are not saved but computed again.
+    ``only``: by value, the nodes that are to be changed, where these are not all that read it. ``again``: one of
+    `AGAIN`; what has no name is not saved then.
     """
     record, only, remade = scene.record, only or {}, list[int]()
     known = set(changed)
@@ -137,7 +148,8 @@ def affected(
             continue
         arithmetic = node.op.infix in ("+", "-", "*", "/") or node.op.name in ("neg", "pow")
         plain = arithmetic and not any(record.nodes[i].requires_grad for i in node.sources if i not in known)
-        if plain or (again and not node.role and (arithmetic or node.op.infix == "@" or node.op.kind == "movement")):
+        moving = node.op.infix == "@" or node.op.kind == "movement"
+        if plain or (not node.role and ((again and arithmetic) or (again == MATRICES and moving))):
             known.add(node.index)
             remade.append(node.index)
             for user in readers(node.index) - reached:

@@ -10,7 +10,7 @@ import numpy as np
 from .edit_context import Scene, in_brackets
 from .edited_rules import Valued
 from .edited_walks import Edit, Rule, Use
-from .edits_of_saved_values import affected
+from .edits_of_saved_values import MATRICES, NUMBERS, affected
 from .remade_values import remade
 from .stand_ins import Variant
 
@@ -32,7 +32,7 @@ def of_stale_values(scene: Scene) -> Iterator[Edit]:
         anew = remade(scene, nodes, DEPTH, ANYWHERE, ANYWHERE - 0.1) if len(set(line)) == len(line) else ()
         computed = [(text.format(in_brackets(name)), values, 0.1 + cost) for text, values, cost in anew]
         known = list[tuple[dict[Use, int], dict[Use, int]]]()
-        for again, variants in ((False, saved + computed), (True, computed)):
+        for again, variants in ((NUMBERS, saved + computed), (MATRICES, computed)):
             made_of = [affected(scene, [index], again=again) for index in line]
             own, later = dict[Use, int](), dict[Use, int]()
             for t, (node, (_, uses)) in enumerate(zip(nodes, made_of, strict=True)):
@@ -56,7 +56,7 @@ def of_stale_values(scene: Scene) -> Iterator[Edit]:
                                 together[which, group].append((name, rules))
                         if several:
                             text = f"At every step, every rule {where} that needs {name} {words}{too}."
-                            yield Edit(text, dict[Use, Rule](rules), cost=1.1 + cost + 0.05 * again)
+                            yield Edit(text, dict[Use, Rule](rules), cost=1.1 + cost + 0.05 * bool(again))
     for (which, _), found in together.items():
         gates = [each for each in found if each[0] in {scene.named(f[-1]) for f in scene.gates if f[-1].role}]
         for some in (found, gates):

@@ -14,7 +14,7 @@ from . import edited_rules
 from .edit_context import Family, Scene, in_brackets, is_nonlinear
 from .edited_rules import Instead, Late, OneReplaced, Slope, Times, Valued, blocks_transposed
 from .edited_walks import Edit, Rule, Use
-from .remade_values import remade
+from .remade_values import hardened, remade
 from .stand_ins import ITSELF, LIKELY, Variant
 
 
@@ -116,7 +116,9 @@ def _the_gradient_itself(place: _Place) -> Iterator[Edit]:
 def _made_otherwise(place: _Place) -> Iterator[Edit]:
     """Edits that use the value as a wrong formula computes it."""
     nodes = [place.scene.record.nodes[index] for index in place.line]
-    for words, values, cost in remade(place.scene, nodes, depth=2) if len(set(place.line)) == len(nodes) else ():
+    anew = [*hardened(place.scene, nodes)]
+    anew += remade(place.scene, nodes, depth=2) if len(set(place.line)) == len(nodes) else ()
+    for words, values, cost in anew:
         yield from place.edits(f"{place.rule} {words.format(in_brackets(place.name))}", values, 0.15 + cost)
 
 
@@ -145,7 +147,7 @@ def _a_factor_too_many(scene: Scene, family: Family, slot: int) -> Iterator[Edit
     shapes = {n.shape for n in (*family, *(scene.record.nodes[index] for index in line))}
     smaller = scene.stand_ins.smaller(family[0].shape, family) if len(shapes) == 1 else ()
     slopes: list[Variant] = []
-    for gate in scene.gates:
+    for gate in filter(lambda f: is_nonlinear(f[0]), scene.families):
         places = scene.beside(gate, family) if {gate[0].shape} == shapes else []
         made_there = [scene.slope(gate[k]) for k in places]
         slopes += [(f"the derivative at {scene.named(gate[-1])}", made_there, 0.1)] if places else []

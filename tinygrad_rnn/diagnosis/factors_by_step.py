@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..graph import Ref
+from ..graph import Node, Ref
 from ..tensors import Array
 from .edited_rules import Valued
 from .edited_walks import Edit, Rule, Use
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 NEAR = 1e-7
 #: choices of all hidden targets together, at most
 MOST_CHOICES = 20_000
+#: numbers that a cut or a mask leaves out, at most; so many numbers more have to be wrong, for them to be told
+MOST_LEFT_OUT, FEWEST_TOO_MANY = 64, 4
 SINGLE = ("At the first step only, ", "At the last step only, ", "At one step only (")
 
 
@@ -101,6 +103,51 @@ def _counts(scene: Scene, factors: Array) -> str:
     if n > 2 and np.ptp(ratios) <= 1e-6 * np.abs(ratios).max():
         return f": each {as_written(float(ratios[0]))} times the one before"
     return ""
+
+
+def of_left_out(search: Search) -> Iterator[Edit]:
+    """Edits in which a value receives a gradient, too, where a cut or a mask leaves it out; which one is solved for."""
+    record, scene = search.record, search.scene
+    for family in scene.families:
+        for slot, nodes in scene.slots(family).items():
+            values = list(dict.fromkeys(record.target_of((n.index, slot)) for n in nodes))
+            left = [(i, k) for i in values for k in np.flatnonzero(record.gradient(i).ravel() == 0)]
+            whole = sum(record.gradient(i).size for i in values)
+            if not _leaves_out(nodes[0]) or not 0 < len(left) < whole or len(left) > MOST_LEFT_OUT:
+                continue
+            if len(left) + FEWEST_TOO_MANY > search.different_numbers():
+                continue  # they could be chosen to give any numbers
+            seeds = [(i, np.zeros(record.nodes[i].shape)) for i, _ in left]
+            for (_, seed), (_, k) in zip(seeds, left, strict=True):
+                seed.ravel()[k] = 1.0
+            moved = [record.differences(Edit("", seeds={i: seed})) for i, seed in seeds]
+            changes = np.stack([_joined(search, each) for each in moved], 1)
+            shares, *_ = np.linalg.lstsq(changes, _joined(search, search.wanted), rcond=1e-12)
+            total = {i: np.zeros(record.nodes[i].shape) for i in values}
+            for (i, seed), share in zip(seeds, shares, strict=True):
+                total[i] += share * seed
+            name, by = scene.named(record.nodes[values[-1]]), scene.named(nodes[-1])
+            yield Edit(
+                f"{name} receives a gradient where {by} leaves it out, too: as if all of it counted.",
+                seeds=total,
+                cost=1.4,
+            )
+
+
+def _leaves_out(node: Node) -> bool:
+    """Whether an operation cuts, chooses or masks."""
+    op = node.op
+    return op is not None and (op.kind == "index" or op.chooses or op.infix == "*")
+
+
+def _joined(search: Search, changes: Mapping[int, Array]) -> Array:
+    """Changes by leaf as one vector, each in units of what is allowed there."""
+    floor = max(search.limits_of_edits.values()) * 1e-9 or 1.0
+    parts = [
+        np.ravel(changes.get(leaf, np.zeros(np.shape(wanted)))) / max(search.limits_of_edits[leaf], floor)
+        for leaf, wanted in search.wanted.items()
+    ]
+    return np.concatenate(parts)
 
 
 def of_hidden_targets(search: Search) -> Iterator[Edit]:

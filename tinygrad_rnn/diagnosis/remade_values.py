@@ -82,6 +82,15 @@ def remade(
                 yield text, results(nodes, place, values, scene), 0.05 + cost
 
 
+def hardened(scene: Scene, nodes: Sequence[Node]) -> Iterator[Variant]:
+    """Probabilities with 1 in the place of the largest and 0 in that of the others, as of targets without smoothing."""
+    values = [np.asarray(scene.record.values[n.index]) for n in nodes]
+    for axis in range(values[0].ndim):
+        if all(np.all(v >= 0) and np.allclose(v.sum(axis), 1) and np.any((v > 0) & (v < 1)) for v in values):
+            hard = [(v == v.max(axis, keepdims=True)).astype(float) for v in values]
+            yield f"uses {PUT} with 1 where it is largest and 0 elsewhere, as without smoothing", hard, 0.05
+
+
 def _all_parts(scene: Scene, nodes: Sequence[Node]) -> Iterator[Variant]:
     """Values put together of parts that are each replaced in the same way, as by the last step of each direction."""
     alike: list[dict[str, tuple[str, Sequence[Late]]]] = []

@@ -27,12 +27,14 @@ TOGETHER = [
 
 
 #: what is written besides a small change of the formula: the target is assigned, not subtracted; only the target is
-#: kept; dL/dp of the probabilities p
+#: kept; dL/dp of the probabilities p; p(1 - p) once more
 INSTEAD = {
-    "g - exp(y) * sum(g)": [
+    TEXTS["log_softmax"]: [
         *("where(g, g, -exp(y) * sum(g))", "where(g, -g, -exp(y) * sum(g))"),
         *("where(g, g - exp(y) * sum(g), 0)", "g / exp(y)"),
-    ]
+        "(g - exp(y) * sum(g)) * exp(y) * (1 - exp(y))",
+    ],
+    TEXTS["softmax"]: ["y * (g - sum(g * y)) * y * (1 - y)"],
 }
 
 

@@ -17,7 +17,7 @@ from .edit_context import Scene
 from .edited_rules import TimesLeaf
 from .edited_walks import Edit, Record, Rewrite, Rule, Use
 from .edits import candidates
-from .factors_by_step import of_each_step, of_hidden_targets
+from .factors_by_step import of_each_step, of_hidden_targets, of_left_out
 from .precision import FEWEST_DIGITS, at_least, precisions
 from .rules_as_text import with_factor
 
@@ -316,7 +316,7 @@ class Search:
         for _, tried in sorted(multiples, key=lambda each: each[0])[:MULTIPLES]:
             found += self.scene.attempts.value(tried.edit.words, partial(self.measured, tried, trust), [], UNFIT)
         if not found and trust:
-            for solved in (of_hidden_targets, of_each_step):
+            for solved in (of_hidden_targets, of_left_out, of_each_step):
                 for edit in self.scene.attempts.items(solved(self)):
                     found += self.verified(edit)
         return found

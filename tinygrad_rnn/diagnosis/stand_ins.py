@@ -60,6 +60,7 @@ class StandIns:
                         leaves[tuple(line)] = name = scene.name_of(family[-1], slot)
                         found.append(Series(name, [np.asarray(values[i]) for i in line], 0, steps))
         found += self._rows_of_tables()
+        found += self._of_all_steps()
         return found + [
             Series(scene.named(leaf), [np.asarray(values[leaf.index])], 0, (None,))
             for leaf in self.record.leaves
@@ -74,6 +75,16 @@ class StandIns:
         return {
             number for n, number in first if number >= 0 and len(n.sources) == len(self.scene.all_families[number]) > 1
         }
+
+    def _of_all_steps(self) -> Iterator[Series]:
+        """What is computed of all steps at once, as a residual sum is, step by step."""
+        for node in self.record.nodes if self.scene.loops else ():
+            if node.op is None or not node.op.elementwise or node.scope.step is not None:
+                continue
+            for axis, n in enumerate(node.shape[:2] if len(node.shape) > 1 else ()):
+                if n == self.scene.steps:
+                    each = [np.take(self.record.values[node.index], k, axis) for k in range(n)]
+                    yield Series(self.scene.named(node), each, 0, tuple(range(n)))
 
     def _rows_of_tables(self) -> Iterator[Series]:
         """Rows of a table, by the numbers of other words or of targets."""
