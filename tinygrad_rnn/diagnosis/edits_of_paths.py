@@ -103,8 +103,8 @@ def _beside_the_product(scene: Scene, family: Family) -> Iterator[Edit]:
                 continue
             arriving, factor = record.senders(node.index), np.ones(node.shape)
             while len(arriving) == 1 and _by_element(scene, node, arriving[0]):
-                ((user, at),) = arriving
-                factor, arriving = factor * record.slope(record.nodes[user], at), record.senders(user)
+                ((user, through),) = arriving
+                factor, arriving = factor * record.slope(record.nodes[user], through), record.senders(user)
                 if np.any(factor != 1):
                     after[scene.place[user][0]].append(((node.index, slot), edited_rules.Times(factor), arriving))
                     break
@@ -113,14 +113,14 @@ def _beside_the_product(scene: Scene, family: Family) -> Iterator[Edit]:
                     rule = _first_multiplied(node, slot, record.slope(made, k))
                     before[scene.place[made.index][0]].append(((made.index, k), rule, record.senders(node.index)))
     name = scene.named(family[-1])
-    for found, how in ((after, "after the product with the matrix"), (before, "before the product with the matrix")):
+    for found, where in ((after, "after the product with the matrix"), (before, "before the product with the matrix")):
         for number, changes in found.items():
             uses: dict[Use, Rule] = {use: rule for use, rule, _ in changes}
             parts = {use: Part(tuple((u,) for u in arriving), instead=True) for use, _, arriving in changes}
-            factor = scene.named(scene.all_families[number][-1])
+            at = scene.named(scene.all_families[number][-1])
             if len(changes) >= len(family) - 1:
                 yield Edit(
-                    f"At every step, on the way back through {name} the factor at {factor} is applied {how}.",
+                    f"At every step, on the way back through {name} the factor at {at} is applied {where}.",
                     uses,
                     parts=parts,
                     cost=1.25,

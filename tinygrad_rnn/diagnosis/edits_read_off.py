@@ -243,16 +243,17 @@ def _constant(value: Array) -> Rewrite:
 
 def _its_value_too(scene: Scene) -> Iterator[Edit]:
     """Edits in which leaves' gradients have a multiple of the leaf itself in them, as of a penalty."""
-    shares: dict[int, float] = {}
+    shares, told = dict[int, float](), set[float]()
     for leaf in scene.record.leaves:
         value, given = np.asarray(scene.record.values[leaf.index]), scene.given.get(leaf.index)
         if given is None or not value.any():
             continue
         change = np.asarray(given, np.float64) - scene.record.gradient(leaf.index)
         share = float(np.vdot(change, value) / np.vdot(value, value))
-        if _tells(change) and norm(change - share * value) <= NEAR * norm(change):
+        if norm(change) and norm(change - share * value) <= NEAR * norm(change):
             shares[leaf.index] = share
-    for share in shares.values():
+            told |= {share} if _tells(change) else set()
+    for share in told:  # of a leaf with few numbers, only if it is the same as another's
         alike = [index for index, other in shares.items() if abs(other - share) <= NEAR * abs(share)]
         names = ", ".join(scene.named(scene.record.nodes[index]) for index in alike)
         rewrites = {index: _with(index, share * np.asarray(scene.record.values[index])) for index in alike}
