@@ -222,6 +222,12 @@ class Scene:
             found[len(chain) - 1] = again
         return found
 
+    def carried(self, family: Family) -> dict[int, list[Use]]:
+        """The `carries` through which a gradient arrives, by position; none that is empty."""
+        sent = self.record.truth.contributions
+        live = {t: [use for use in uses if use in sent] for t, uses in sorted(self.carries(family).items())}
+        return {t: uses for t, uses in live.items() if uses}
+
     def _continued(self, use: Use, state: int) -> bool:
         """Whether the same use, one step later, reads the node ``state``."""
         number, at = self.place[use[0]]

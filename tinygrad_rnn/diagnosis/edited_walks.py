@@ -318,9 +318,8 @@ class Record:
         count, truth, moved = len(edits), self.truth, Moved()
         special: dict[Use, list[int]] = defaultdict(list)  #: by use: the edits that it is edited by
         scales: dict[Use, dict[int, float]] = defaultdict(dict)  #: those that only multiply
-        factors: dict[Use, dict[int, ByElement]] = defaultdict(
-            dict
-        )  #: those that multiply the gradient, element by element
+        #: those that multiply the gradient, element by element
+        factors: dict[Use, dict[int, ByElement]] = defaultdict(dict)
         wanted: set[Use] = set()
         starts: dict[int, Array] = {}
         elsewhere: dict[Use, int | None] = {}

@@ -41,9 +41,7 @@ def _share_added_up(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
 
 def _carry_added_up(scene: Scene, family: Family) -> Iterator[Edit]:
     """Edits in which all that a state receives from the next step also contains that of all later steps."""
-    sent = scene.record.truth.contributions
-    carries = [[use for use in uses if use in sent] for _, uses in sorted(scene.carries(family).items())]
-    carries = [uses for uses in carries if uses]
+    carries = list(scene.carried(family).values())
     if len(carries) > 1 and max(map(len, carries)) > 1:
         parts = {
             here[0]: Part(tuple((use,) for use in after), sign=0.0, passed=True) for here, after in pairwise(carries)
@@ -55,7 +53,7 @@ def _carry_added_up(scene: Scene, family: Family) -> Iterator[Edit]:
 def _gradient_added_up(scene: Scene, family: Family) -> Iterator[Edit]:
     """Edits in which the gradient of a value also contains those of all later steps, as with one array for all."""
     record, name = scene.record, scene.named(family[-1])
-    sent, position = record.truth.contributions, {node.scope.step: k for k, node in enumerate(family)}
+    position = {node.scope.step: k for k, node in enumerate(family)}
     arriving = [record.senders(node.index) for node in family]
     if not all(arriving) or len({node.shape for node in family}) > 1:
         return
@@ -74,7 +72,7 @@ def _gradient_added_up(scene: Scene, family: Family) -> Iterator[Edit]:
         if not own or min(own) >= min(after, default=(0, 0)):
             return
         parts[min(own)] = Part(tuple((use,) for use in after), sign=0.0, passed=True)
-    begin = [use for use in scene.carries(family).get(0, []) if use in sent] if scene.is_state(family) else []
+    begin = scene.carried(family).get(0, []) if scene.is_state(family) else []
     if begin and min(begin) < min(use for use in arriving[0] if use not in moved):
         parts[min(begin)] = Part(tuple((use,) for use in arriving[0] if use not in moved), sign=0.0, passed=True)
     text = f"At every step, the gradient of {name} is added to that of the step after"

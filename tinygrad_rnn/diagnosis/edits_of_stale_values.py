@@ -52,7 +52,7 @@ def of_stale_values(scene: Scene) -> Iterator[Edit]:
                         rules = {use: each[t] for use, t in places.items()}
                         which = words.removeprefix(f"uses {name} ")
                         if which != words and cost <= 0.1 and where == "of its own step" and not again:
-                            for group in {".".join(nodes[-1].scope.path), ""}:
+                            for group in dict.fromkeys((".".join(nodes[-1].scope.path), "")):
                                 together[which, group].append((name, rules))
                         if several:
                             text = f"At every step, every rule {where} that needs {name} {words}{too}."

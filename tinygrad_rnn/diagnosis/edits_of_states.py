@@ -50,9 +50,8 @@ def _truncated(scene: Scene) -> Iterator[Edit]:
     for layer in [*([f] for f in scene.states), *(g for g in scene.layers if len(g) > 1)]:
         follows: dict[int, list[Use]] = defaultdict(list)
         for family in layer:
-            for t, uses in scene.carries(family).items():
-                follows[t] += [use for use in uses if use in scene.record.truth.contributions]
-        follows = {t: uses for t, uses in follows.items() if uses}
+            for t, uses in scene.carried(family).items():
+                follows[t] += uses
         if not follows or max(len(uses) for uses in follows.values()) < 2:
             continue
         order = sorted(follows)
@@ -106,13 +105,14 @@ def _before_the_first(scene: Scene) -> Iterator[Edit]:
     record, sent = scene.record, scene.record.truth.contributions
     for family in scene.states:
         first, *later = scene.chain(family)
-        carried = [use for t, uses in scene.carries(family).items() if t for use in uses if use in sent]
+        carries = scene.carried(family)
+        carried = [use for t, uses in carries.items() if t for use in uses]
         ragged = len({record.nodes[index].shape for index in (first, *later)}) > 1
         if first == family[0].index or first not in record.truth.gradients or not carried or ragged:
             continue
         start, name = scene.named(record.nodes[first]), scene.named(family[-1])
         whole = [record.truth.gradients[index] for index in later if index in record.truth.gradients]
-        right = sum(sent[use] for uses in [scene.carries(family).get(0, [])] for use in uses if use in sent)
+        right = sum(sent[use] for use in carries.get(0, []))
         for words, more in (
             (f"what {name} receives of the next step, added up over all steps", sum(sent[use] for use in carried)),
             (f"the gradients of {name}, added up over all steps", sum(whole) - right),
@@ -223,7 +223,7 @@ def _forward_order(scene: Scene) -> Iterator[Edit]:
 
 def _not_zeroed(scene: Scene) -> Iterator[Edit]:
     """Edits in which a carried gradient does not start from 0: what a loop left, or another one."""
-    record, sent, left = scene.record, scene.record.truth.contributions, dict[int, Array]()
+    record, left = scene.record, dict[int, Array]()
     for family in scene.states:
         total = np.zeros(family[0].shape)
         for user, slot in scene.carries(family).get(0, []):
@@ -235,7 +235,7 @@ def _not_zeroed(scene: Scene) -> Iterator[Edit]:
         seeds = {g[-1].index: left[f[-1].index] for f, g in zip(one, two)}
         fits = all(f[0].shape == g[0].shape and g[-1].index in record.truth.gradients for f, g in zip(one, two))
         if fits and len(one) == len(two):
-            handed = {use: g[-1].index for f, g in zip(one, two) for use in scene.carries(f).get(0, []) if use in sent}
+            handed = {use: g[-1].index for f, g in zip(one, two) for use in scene.carried(f).get(0, [])}
             constant = all(record.nodes[record.target_of(use)].index not in scene.given for use in handed)
             loop = "an earlier call of this loop" if one is two else f"the loop over {scene.names_of(one)}"
             edit = _starting(scene, two, f"what {loop} left there", seeds)
@@ -264,7 +264,7 @@ def _starting(scene: Scene, states: list[Family], words: str, seeds: dict[int, A
 def _left_by_the_row_before(scene: Scene, states: list[Family]) -> Iterator[Edit]:
     """Edits in which rows are walked one after another, and each starts from what the one before it left."""
     record = scene.record
-    first = [[use for use in scene.carries(f).get(0, []) if use in record.truth.contributions] for f in states]
+    first = [scene.carried(f).get(0, []) for f in states]
     last = [family[-1].index for family in states]
     shapes = {family[k].shape for family in states for k in (0, -1)}
     rows = min(shapes)[0] if len(shapes) == 1 and len(min(shapes)) == 2 else 0
@@ -368,36 +368,32 @@ def _outside(scene: Scene, family: Family) -> list[list[Use]]:
 
 def _carry_of_another(scene: Scene) -> Iterator[Edit]:
     """Edits in which a state receives the carry of another state, as of another layer, instead of its own."""
-    sent = scene.record.truth.contributions
-    carried = {
-        k: {t: [use for use in uses if use in sent] for t, uses in scene.carries(family).items() if t}
-        for k, family in enumerate(scene.states)
-    }
-    for (one, mine), (two, theirs) in permutations(carried.items(), 2):
+    carried = [(family, scene.carried(family)) for family in scene.states]
+    for (one, mine), (two, theirs) in permutations(carried, 2):
+        later = {t: uses for t, uses in mine.items() if t}
         parts = {
             uses[0]: Part(tuple((use,) for use in theirs[t]), sign=0.0, passed=True)
-            for t, uses in mine.items()
-            if uses and theirs.get(t)
+            for t, uses in later.items()
+            if t in theirs
         }
-        if parts and scene.states[one][0].shape == scene.states[two][0].shape:
-            lost: dict[Use, Rule] = {use: scaled(0.0) for uses in mine.values() for use in uses}
-            names = scene.named(scene.states[one][-1]), scene.named(scene.states[two][-1])
+        if parts and one[0].shape == two[0].shape:
+            lost: dict[Use, Rule] = {use: scaled(0.0) for uses in later.values() for use in uses}
+            names = scene.named(one[-1]), scene.named(two[-1])
             text = f"At every step, {names[0]} receives what {names[1]} should of the step after, not its own."
             yield Edit(text, lost, parts=parts, cost=1.2)
 
 
 def _one_variable(scene: Scene) -> Iterator[Edit]:
     """Edits in which one variable holds what two layers carry: each finds there what the other one left."""
-    sent = scene.record.truth.contributions
     for below, above in permutations(scene.states, 2):
         low, high = scene.chain(below), scene.chain(above)
+        if below[0].shape != above[0].shape or len(low) != len(high):
+            continue
         moved: dict[Use, int | None] = {}
-        for t, uses in (
-            scene.carries(above).items() if below[0].shape == above[0].shape and len(low) == len(high) else ()
-        ):
-            moved |= {use: low[t + 1] for use in uses if t + 1 < len(low) and use in sent}
-        for t, uses in scene.carries(below).items() if moved else ():
-            moved |= {use: high[t] for use in uses if use in sent}
+        for t, uses in scene.carried(above).items():
+            moved |= dict.fromkeys(uses, low[t + 1]) if t + 1 < len(low) else {}
+        for t, uses in scene.carried(below).items() if moved else ():
+            moved |= dict.fromkeys(uses, high[t])
         names = scene.named(above[-1]), scene.named(below[-1])
         text = f"What {names[0]} and {names[1]} carry is kept in one variable: {names[1]} receives what {names[0]} left"
         yield Edit(f"{text} at this step, and {names[0]} what {names[1]} left at the step after.", sent=moved, cost=1.2)
@@ -431,15 +427,16 @@ def _clipped_carries(scene: Scene) -> Iterator[Edit]:
     """Edits that clip what is carried back to a round number."""
     sent = scene.record.truth.contributions
     for family in scene.states:
-        uses = [[use for use in uses if use in sent] for uses in scene.carries(family).values()]
-        if not all(len(each) == 1 for each in uses):
+        carried = scene.carried(family)
+        if len(carried) < len(scene.carries(family)) or any(len(uses) > 1 for uses in carried.values()):
             continue
-        sizes = np.abs(np.concatenate([np.zeros(0), *(np.ravel(sent[use]) for (use,) in uses[1:])]))
+        uses = [use for (use,) in carried.values()]
+        sizes = np.abs(np.concatenate([np.zeros(0), *(np.ravel(sent[use]) for use in uses[1:])]))
         for limit in (digit * 10.0**k for k in range(-4, 3) for digit in (1, 2, 5)):
             if sizes.size and sizes.min() < limit < 2 * sizes.max():
                 rule = clipped_to(limit)
                 text = f"At every step, what {scene.named(family[-1])} receives from the step after it is clipped to"
-                yield Edit(f"{text} ±{limit:g}.", {use: rule for (use,) in uses}, cost=1.3)
+                yield Edit(f"{text} ±{limit:g}.", dict.fromkeys(uses, rule), cost=1.3)
 
 
 def _arrives_elsewhere(scene: Scene) -> Iterator[Edit]:

@@ -170,19 +170,14 @@ def _carried_with_a_factor(scene: Scene) -> Iterator[Edit]:
     """Edits that multiply all that a state receives from the next step by another value."""
     record = scene.record
     for family in scene.states:
-        chain, carries, name = scene.chain(family), scene.carries(family), scene.named(family[-1])
-        at = [t for t, uses in carries.items() if t and any(use in record.truth.contributions for use in uses)]
+        chain, carries, name = scene.chain(family), scene.carried(family), scene.named(family[-1])
+        at = [t for t in carries if t]
         nodes = [record.nodes[chain[t]] for t in at]
         variants = [*scene.stand_ins.of([chain[t] for t in at], nodes)] if at else []
         variants += scene.stand_ins.smaller(nodes[-1].shape, nodes) if at else ()
         for words, values, cost in variants:
             if cost <= LIKELY:
-                uses: dict[Use, Rule] = {
-                    use: Times(v)
-                    for t, v in zip(at, values, strict=True)
-                    for use in carries[t]
-                    if use in record.truth.contributions
-                }
+                uses: dict[Use, Rule] = {use: Times(v) for t, v in zip(at, values, strict=True) for use in carries[t]}
                 text = f"At every step, all that {name} receives from the step after it is multiplied with {words}"
                 yield Edit(f"{text}, of that step.", uses, cost=1.2 + cost)
 

@@ -46,9 +46,8 @@ def families(graph: Graph, made_at: Sequence[Any]) -> list[list[Node]]:
         groups[key].append(node)
     stepped = np.cumsum([node.scope.step is not None for node in graph.nodes])
     found: list[list[Node]] = []
-    for (
-        group
-    ) in groups.values():  # what has no step, and a loop between, belongs to layers walked by lines of their own
+    for group in groups.values():
+        # what has no step, and a loop between, belongs to layers walked by lines of their own
         read = {tuple(i for i in node.sources if graph.nodes[i].requires_grad) for node in group}
         apart = len(group) <= MOST_ALIKE and len(read) > 1  # of one value, they are as the taps of a convolution
         apart = apart and all(stepped[one.index] < stepped[two.index] for one, two in pairwise(group))
@@ -208,9 +207,8 @@ def _line(node: Node) -> tuple[Any, ...]:
 
 
 def _place(node: Node) -> tuple[Any, ...]:
-    shape = (
-        node.shape if node.scope.step is None else (len(node.shape), node.shape[1:])
-    )  # of packed sequences fewer go on
+    # of packed sequences fewer rows go on
+    shape = node.shape if node.scope.step is None else (len(node.shape), node.shape[1:])
     return (node.op.name if node.op else "leaf", node.scope.path, node.scope.part, node.role, node.site, shape)
 
 

@@ -146,10 +146,8 @@ class StandIns:
         """Values that may be used in the place of ``line`` in the rules of ``nodes``: words, values, cost."""
         key = tuple(line), tuple(n.index for n in nodes)
         if key not in self._variants:
-            found = self._of(
-                line, nodes
-            )  # of a value that is 0 everywhere, something is missing: that is said otherwise
-            self._variants[key] = [variant for variant in found if any(map(np.any, variant[1]))]
+            # of a value that is 0 everywhere, something is missing: that is said otherwise
+            self._variants[key] = [found for found in self._of(line, nodes) if any(map(np.any, found[1]))]
         return self._variants[key]
 
     def _of(self, line: Sequence[int], nodes: Sequence[Node]) -> Iterator[tuple[str, list[Array], float]]:
