@@ -324,19 +324,16 @@ def test_numbers_that_would_vanish_or_are_none_are_written_as_they_are(values, w
     assert [line for line in lines if line in written] == written
 
 
-def test_letters_of_other_scripts_are_not_bold_where_there_is_a_plain_typeface(monkeypatch):
+def test_letters_of_other_scripts_are_not_bold_where_there_is_a_plain_typeface(monkeypatch, tmp_path):
     from matplotlib import get_data_path
 
-    plain, bold = (Path(get_data_path(), "fonts", "ttf", f"STIXNonUni{name}.ttf") for name in ("", "Bol"))
-    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="60" height="60"><text y="40">\ue00e</text></svg>'
-    monkeypatch.setattr(
-        "matplotlib.font_manager.findSystemFonts", lambda: [str(bold.with_name("a")), str(bold), str(plain)]
-    )
-    found = svg_to_png(svg)
-    monkeypatch.setattr("viz.graph.png_pdf._font_for", lambda letters: str(plain))
-    assert found == svg_to_png(svg)
-    monkeypatch.setattr("viz.graph.png_pdf._font_for", lambda letters: str(bold))
-    assert found != svg_to_png(svg)
+    fonts = {"a-bold.ttf": "STIXNonUniBol.ttf", "b-plain.ttf": "STIXNonUni.ttf"}
+    bold, plain = (shutil.copy(Path(get_data_path(), "fonts", "ttf", own), tmp_path / to) for to, own in fonts.items())
+    found: list[str] = []
+    monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", lambda: ["/a.ttf", str(bold), str(plain)])
+    monkeypatch.setattr("resvg_py.svg_to_bytes", lambda font_files, **_: found.extend(font_files) or b"")
+    svg_to_png("<svg><text>\ue00e</text></svg>")
+    assert str(plain) in found and str(bold) not in found
 
 
 @pytest.mark.parametrize(
