@@ -8,6 +8,7 @@ import pytest
 from debugger_networks import looked_up, spelling
 from nightly import NIGHTLY
 
+import tinygrad_rnn as tg
 import viz
 from viz.debugger import Session
 from viz.debugger.web import page_data
@@ -40,6 +41,7 @@ READ = """(p) => {
       norm: data(x.querySelector("[data-norm]"), "norm"), ratio: data(x.querySelector("[data-ratio]"), "ratio"),
       arrived: data(x.querySelector(".pips"), "arrived"), expected: data(x.querySelector(".pips"), "expected"),
       grids: Object.fromEntries([...x.querySelectorAll(".grid")].map((grid) => [grid.querySelector("figcaption").textContent.split(" (")[0], numbers(grid.querySelector("table"))])),
+      equation: [...x.querySelector(".equation").querySelectorAll("table")].map(numbers),
     })),
     frontier: Object.fromEntries(all("#frontier [data-group]", (x) => [x.dataset.group, Number(x.dataset.count)])),
     norms: all("#norms circle", (x) => [Number(x.dataset.node), Number(x.dataset.norm)]),
@@ -72,10 +74,19 @@ def supposed() -> Session:
     return session
 
 
+def columns() -> tg.Tensor:
+    """States are vectors, as on a blackboard: W h."""
+    w, u, h = (tg.randn(*shape).requires_grad_() for shape in ((2, 2), (2, 3), (2,)))
+    for x in tg.randn(2, 3):
+        h = tg.tanh(w @ h + u @ x)
+    return (h * h).sum()
+
+
 NETWORKS = {
     "LSTM": lambda: viz.debug(spelling(steps=2)),
     "GRU in batches": lambda: viz.debug(spelling("GRU", steps=2, batch=2)),
     "an embedding": lambda: viz.debug(looked_up()),
+    "columns": lambda: viz.debug(columns()),
     "a what-if": supposed,
     "sampled": lambda: viz.debug(spelling("RNN", steps=5), every=3),
 }
@@ -141,6 +152,13 @@ def compare_operands(session: Session, p: int, shown: dict) -> None:
             assert "slope, element by element" in grids or (rule.factor == 1).all()
         for caption in {"slope, element by element", "local Jacobian"} & set(grids):
             exactly(grids[caption], rule.factor)
+        op = session.graph.nodes[session.where(p).node].op
+        shapes = [np.shape(v) for v in (rule.upstream, flow.contribution)]
+        if op.is_product and all(
+            np.prod(shape) <= 8 or np.prod(shape[:-1]) > 1 for shape in shapes
+        ):  # no row is folded
+            left, right, result = x["equation"]
+            np.testing.assert_allclose(np.array(left) @ np.array(right), result, rtol=1e-5, atol=1e-12)
 
 
 def compare_overviews(session: Session, p: int, shown: dict, weight: int, triangle: dict) -> None:

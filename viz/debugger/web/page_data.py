@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import primitives as P
 from tinygrad_rnn.bptt import carried_state, local_rule
 from tinygrad_rnn.bptt.recording import Array
 from tinygrad_rnn.bptt.statistics import measure, plain
@@ -36,6 +37,9 @@ from ..step_sentences import what_if
 NODE_LIMIT = 3000
 #: Characters of arrays for each node, and at least for all together.
 ROOM_PER_NODE, ROOM = 600, 150_000
+#: Products, whose rules are products themselves: the page knows of each what is transposed there.
+PRODUCTS = {P.matmul: "matmul", P.linear: "linear"}
+
 #: The sides of the corner that is sent of a large array, from the most to the least.
 CORNERS = (24, 16, 12, 8, 6, 4, 2)
 #: Beyond these the page leaves out the Jacobians (width³ × time steps), the triangle (a node costs as much as so many
@@ -239,13 +243,13 @@ class _Log:
         return entry
 
     def factor(self, node: tg.Node, slot: int) -> tuple[str, Array | None]:
-        """The factor of the upstream gradient: diagonal, Jacobian, or the other operand of a product."""
+        """The factor of the upstream gradient: diagonal, Jacobian, or the other operand of a product that is named."""
         assert node.op is not None
         operands = self.trace.operands(node.index)
         if node.op.elementwise:
             return "diagonal", local_rule.diagonal(self.trace, node, slot)
-        if node.op.is_product and slot < 2 and not rule_formulas.is_edited(node):
-            return "operand", np.asarray(operands[1 - slot])
+        if node.op in PRODUCTS and slot < 2 and not rule_formulas.is_edited(node):
+            return PRODUCTS[node.op], np.asarray(operands[1 - slot])
         entries = int(np.prod(node.shape)) * int(np.size(operands[slot]))
         if entries > self.arrays.side**2 or isinstance(node.op, Absent):
             return "none", None

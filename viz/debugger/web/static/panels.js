@@ -108,7 +108,7 @@ function showHere(p, reason) {
 
 // 2 and 3: the rule with the numbers, and where it goes -------------------------------------------------------
 
-const SIGNS = { diagonal: "⊙", jacobian: "·", operand: "·" };
+const SIGNS = { diagonal: "⊙", jacobian: "·", linear: "·", matmul: "·" };
 const FACTORS = { diagonal: "slope, element by element", jacobian: "local Jacobian" };
 
 function showRule(p) {
@@ -169,6 +169,23 @@ function formulaOf(node, sent) { // a rule with the network's names at the place
   return formula;
 }
 
+function multiplied(p, sent, upstream, contribution) { // the factors, so turned that their product is what is sent
+  const other = array(sent.factor), second = sent.slot === 1;
+  let gradientTurned = false, otherTurned = false, resultTurned = false, otherFirst = false;
+  if (sent.kind === "linear") gradientTurned = second; // y = a bᵀ: dL/da = dL/dy b, dL/db = dL/dyᵀ a
+  if (sent.kind === "matmul") { // y = a b: dL/da = dL/dy bᵀ, dL/db = aᵀ dL/dy; of a matrix and a vector, b and y are columns
+    const [a, b] = (second ? [other, contribution] : [contribution, other]).map((x) => x.shape.length);
+    gradientTurned = a === 2 && b === 1;
+    resultTurned = gradientTurned && second;
+    otherTurned = second ? a === 2 || (a === 1 && b === 2) : b === 2;
+    otherFirst = second;
+  }
+  const label = FACTORS[sent.kind] || `${otherName(p, sent)}${otherTurned || (gradientTurned && sent.kind === "matmul") ? "ᵀ" : ""}`;
+  const factors = [grid(upstream, "upstream gradient", { transposed: gradientTurned, of: nodeAt(p) }), grid(other, label, { transposed: otherTurned })];
+  const [left, right] = otherFirst ? factors.reverse() : factors;
+  return [left, h("span.sign", {}, SIGNS[sent.kind]), right, h("span.sign", {}, "="), grid(contribution, "contribution", { transposed: resultTurned, of: sent.target })];
+}
+
 function operand(p, index, sent, upstream) {
   const list = arrivalsAt(sent.target);
   const at = list.findIndex((event) => event.step === p && event.index === index);
@@ -176,11 +193,9 @@ function operand(p, index, sent, upstream) {
   const contribution = array(sent.value);
   const [incoming, outgoing] = [measure(upstream).norm, measure(contribution).norm];
   const ratio = incoming && Number.isFinite(incoming) && Number.isFinite(outgoing) ? outgoing / incoming : null;
-  const outer = sent.kind === "operand" && sent.slot === 1;
   const alone = sent.factor === null || (sent.kind === "diagonal" && array(sent.factor).data.every((x) => x === 1));
-  const factor = alone ? null : grid(array(sent.factor), FACTORS[sent.kind] || otherName(p, sent));
-  const first = grid(upstream, "upstream gradient", { transposed: outer, of: nodeAt(p) });
-  const product = [first, factor && h("span.sign", {}, SIGNS[sent.kind]), factor, h("span.sign", {}, factor ? "=" : "→"), grid(contribution, "contribution", { of: sent.target })];
+  const product = alone ? [grid(upstream, "upstream gradient", { of: nodeAt(p) }), h("span.sign", {}, "→"), grid(contribution, "contribution", { of: sent.target })]
+    : multiplied(p, sent, upstream, contribution);
   return h("article.operand", { "data-slot": sent.slot },
     h("h3", {}, "to ", link(sent.target, steps.get(p).node), " ", h("span.formula", {}, formulaOf(nodes[steps.get(p).node], sent)),
       h("span.measures", {}, "norm ", h("b", { title: String(outgoing), "data-norm": outgoing }, number(outgoing)), ratio === null ? null : h("span", { "data-ratio": ratio }, ` (× ${number(ratio)})`), logBar(outgoing), counts(measure(contribution)))),
