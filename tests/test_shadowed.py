@@ -46,6 +46,24 @@ def test_pictures_walks_and_checks_beside_a_users_own_viz(folder: Path) -> None:
     assert done.stderr.count("viz.py here, not tinygrad_rnn's pictures; use `from tinygrad_rnn import viz`") == 1
 
 
+@pytest.mark.parametrize("first", ["import viz\nimport tinygrad_rnn as tg", "import tinygrad_rnn as tg\nimport viz"])
+def test_a_viz_that_is_not_ours_is_called_what_it_is_where_it_is_imported(folder: Path, first: str) -> None:
+    (folder / "script.py").write_text(f"{first}\n", encoding="utf-8")
+    done = run(folder, "script.py")
+    assert done.returncode == 0 and done.stderr.count("Warning: `import viz` gives ") == 1, done.stderr
+    assert f"script.py:2: UserWarning: `import viz` gives {folder / 'viz.py'} here" in done.stderr
+
+
+def test_a_module_under_its_former_name_is_told_at_the_users_line(tmp_path: Path) -> None:
+    former = "backward", "language", "check.kinks", "check.recorded", "check.rounding_noise", "viz.derivation"
+    lines = [f"import tinygrad_rnn.{name}" for name in former]
+    (tmp_path / "script.py").write_text("\n".join(lines), encoding="utf-8")
+    done = run(tmp_path, "script.py")
+    assert done.returncode == 0, done.stderr
+    for number, name in enumerate(former, 1):
+        assert f"script.py:{number}: DeprecationWarning: tinygrad_rnn.{name} is now " in done.stderr
+
+
 def test_the_command_beside_a_users_own_viz(folder: Path) -> None:
     done = run(folder, "-m", "tinygrad_rnn", "render", "model.py:loss", "-o", "loss.svg")
     assert done.returncode == 0 and (folder / "loss.svg").is_file(), done.stderr

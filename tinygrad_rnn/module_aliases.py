@@ -8,20 +8,24 @@ Modules that documents named and that have moved are found under their former na
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .source_line import warn
+
 SHORT, LONG = "viz", "tinygrad_rnn.viz"
 #: Former name and present one, below `tinygrad_rnn`.
 MOVED = {
     "backward": "reverse_walk",
+    "check.kinks": "kinks_nearby",
+    "check.recorded": "recorded_tensors",
+    "check.rounding_noise": "rounding_noise",
     "checkpoint": "character_model.checkpoint",
     "language": "character_model.model",
     "lr_scheduler": "optim.lr_scheduler",
@@ -71,7 +75,7 @@ class _Moved(_Alias):
         return f"{package}.{MOVED[former]}" if package == "tinygrad_rnn" and former in MOVED else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        warnings.warn(f"{spec.name} is now {self.full_name(spec.name)}", DeprecationWarning, stacklevel=6)
+        warn(f"{spec.name} is now {self.full_name(spec.name)}", DeprecationWarning)
         return super().create_module(spec)
 
 
@@ -85,11 +89,27 @@ class _Beside(MetaPathFinder):
         return spec_from_file_location(name, folder / "__init__.py", submodule_search_locations=[str(folder)])
 
 
+class _Watch(MetaPathFinder):
+    """Finds nothing; says so when ``import viz`` will give something else than our pictures."""
+
+    def find_spec(self, name: str, _path: Sequence[str] | None = None, _target: Any = None) -> ModuleSpec | None:
+        if name == SHORT:
+            spec = PathFinder.find_spec(SHORT)
+            _warn_if_not_ours(spec.origin if spec else None)
+        return None
+
+
 def find_modules() -> None:
-    """Let moved modules be found, and `tinygrad_rnn.viz` in a checkout, where its folder lies beside the engine's."""
+    """Let moved modules be found, and `tinygrad_rnn.viz` in a checkout, where its folder lies beside the engine's.
+
+    From here on, and if it was before, another ``viz`` that is imported is called what it is.
+    """
     sys.meta_path.append(_Moved())
     if not (Path(__file__).parent / SHORT).is_dir():
         sys.meta_path.append(_Beside())
+    sys.meta_path.insert(0, _Watch())
+    if SHORT in sys.modules:
+        _warn_if_not_ours(getattr(sys.modules[SHORT], "__file__", None))
 
 
 def enter() -> None:
@@ -99,13 +119,10 @@ def enter() -> None:
     sys.modules[SHORT] = import_module(LONG)
 
 
-def warn_if_shadowed() -> None:
-    """Say so when the program has imported another ``viz`` than ours."""
-    other = sys.modules.get(SHORT)
-    if other is None or any(isinstance(finder, _Short) for finder in sys.meta_path):
-        return
-    warnings.warn(
-        f"`import viz` gives {getattr(other, '__file__', None) or 'another module'} here, not tinygrad_rnn's pictures; "
-        "use `from tinygrad_rnn import viz` or tg.viz",
-        stacklevel=3,
-    )
+def _warn_if_not_ours(origin: str | None) -> None:
+    """Say so if a file that is imported as ``viz`` is not the one beside us, which is ours."""
+    in_wheel = (Path(__file__).parent / SHORT).is_dir()
+    ours = Path(__file__).parents[1] / (f"{SHORT}.py" if in_wheel else f"{SHORT}/__init__.py")
+    if origin is None or not ours.exists() or not ours.samefile(origin):
+        given = f"`import viz` gives {origin or 'another module'} here, not tinygrad_rnn's pictures"
+        warn(f"{given}; use `from tinygrad_rnn import viz` or tg.viz")

@@ -14,7 +14,6 @@ else:
     from typing import TYPE_CHECKING
 
     from tinygrad_rnn.arguments import answering
-    from tinygrad_rnn.module_aliases import warn_if_shadowed
     from tinygrad_rnn.optional_packages import when_asked
     from tinygrad_rnn.source_line import pass_over
 
@@ -32,7 +31,6 @@ else:
 
     pass_over(Path(__file__).parent)
     register()
-    warn_if_shadowed()
 
     answering(globals())
     #: a picture needs no debugger and no equations
