@@ -146,11 +146,7 @@ def _a_factor_too_many(scene: Scene, family: Family, slot: int) -> Iterator[Edit
     subject = scene.subject(family, slot)
     shapes = {n.shape for n in (*family, *(scene.record.nodes[index] for index in line))}
     smaller = scene.stand_ins.smaller(family[0].shape, family) if len(shapes) == 1 else ()
-    slopes: list[Variant] = []
-    for gate in filter(lambda f: is_nonlinear(f[0]), scene.families):
-        places = scene.beside(gate, family) if {gate[0].shape} == shapes else []
-        made_there = [scene.slope(gate[k]) for k in places]
-        slopes += [(f"the derivative at {scene.named(gate[-1])}", made_there, 0.1)] if places else []
+    slopes = _slopes_beside(scene, family) if len(shapes) == 1 else ()
     for name, values, cost in [*scene.stand_ins.of(line, family), *smaller, *slopes]:
         if cost > LIKELY:
             continue
@@ -166,6 +162,13 @@ def _a_factor_too_many(scene: Scene, family: Family, slot: int) -> Iterator[Edit
             )
 
 
+def _slopes_beside(scene: Scene, family: Family) -> Iterator[Variant]:
+    """The derivatives of nonlinearities of the same steps, and of the shape of ``family``."""
+    for gate in scene.families:
+        if is_nonlinear(gate[0]) and gate[0].shape == family[0].shape and (places := scene.beside(gate, family)):
+            yield f"the derivative at {scene.named(gate[-1])}", [scene.slope(gate[k]) for k in places], 0.1
+
+
 def _carried_with_a_factor(scene: Scene) -> Iterator[Edit]:
     """Edits that multiply all that a state receives from the next step by another value."""
     record = scene.record
@@ -174,7 +177,7 @@ def _carried_with_a_factor(scene: Scene) -> Iterator[Edit]:
         at = [t for t in carries if t]
         nodes = [record.nodes[chain[t]] for t in at]
         variants = [*scene.stand_ins.of([chain[t] for t in at], nodes)] if at else []
-        variants += scene.stand_ins.smaller(nodes[-1].shape, nodes) if at else ()
+        variants += [*scene.stand_ins.smaller(nodes[-1].shape, nodes), *_slopes_beside(scene, nodes)] if at else ()
         for words, values, cost in variants:
             if cost <= LIKELY:
                 uses: dict[Use, Rule] = {use: Times(v) for t, v in zip(at, values, strict=True) for use in carries[t]}

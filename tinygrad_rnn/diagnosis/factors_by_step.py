@@ -1,12 +1,15 @@
 """Factors that differ from step to step, and targets that a mask hides: they are solved for.
 
-Where what a step sends is missing, the given numbers change by so much; they are a sum of such changes, each with its
+A factor on what comes back to where it was sent from, as on a carry, changes the numbers by a polynomial in it. Its root is
+searched for on the sketches, between numbers that change sign, and then walked. The others are linear:
+where what a step sends is missing, the given numbers change by so much; they are a sum of such changes, each with its
 own factor, if that is the mistake. The factors are found by least squares on the sketches, and then walked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -14,8 +17,8 @@ import numpy as np
 
 from ..graph import Node, Ref
 from ..tensors import Array
-from .edited_rules import Valued
-from .edited_walks import Edit, Rule, Use
+from .edited_rules import TimesLeaf, Valued
+from .edited_walks import Edit, Rewrite, Rule, Use
 from .row_numbers import one_hot
 from .rules_as_text import with_factor
 from .student_names import as_written
@@ -30,7 +33,55 @@ NEAR = 1e-7
 MOST_CHOICES = 20_000
 #: numbers that a cut or a mask leaves out, at most; so many numbers more have to be wrong, for them to be told
 MOST_LEFT_OUT, FEWEST_TOO_MANY = 64, 4
+#: factors of a carry, between which the one that gives the numbers is searched for, at first; none that people write
+BETWEEN = (-10.137, -5.137, -3.137, -2.137, *np.arange(-1.6137, 2.5, 0.1), 2.7137, 3.2137, 3.7137, 4.5137, 6.137, 11.137)
+#: more exact factors: so many times; of all numbers that are wrong, so many change their sign around it
+CLOSER, MOSTLY = 12, 0.7
+#: where such a factor is looked for; as far from a number with few decimals, it is that
+OFTEN, FEW_DECIMALS = ("At every step, ", "At every step but the first, "), 1e-6
 SINGLE = ("At the first step only, ", "At the last step only, ", "At one step only (")
+
+
+def of_carries(search: Search) -> Iterator[tuple[Tried, float]]:
+    """Edits at places of which one sends to the other, each with a factor on all of them that gives the numbers."""
+    wrong, unit = search.wrong, search.unit
+    edits = [t for t in search.tried if t.edit.scaling is not None and _comes_back(search, t.edit)]
+    for tried in edits:
+        off = _sketches(search, tried.edit, BETWEEN) - search.target
+        signs = np.sign(off[:, wrong])
+        changing = np.mean(signs[1:] * signs[:-1] <= 0, axis=1) >= MOSTLY
+        for k in np.flatnonzero(changing):
+            (before, here), (last, now) = (BETWEEN[k : k + 2], off[k : k + 2] / unit)
+            for _ in range(CLOSER):
+                change = now - last
+                if not (below := float(change @ change)) or not np.isfinite(below):
+                    break
+                before, here = here, here - float(change @ now) / below * (here - before)
+                last, now = now, (_sketches(search, tried.edit, (here,))[0] - search.target) / unit
+            if np.all(np.abs(now) <= 4):
+                short = round(here, 3)
+                yield tried, short if abs(short - here) <= FEW_DECIMALS else here
+
+
+def _comes_back(search: Search, edit: Edit) -> bool:
+    """Whether an edit is made of rules alone, at likely steps, and what it changes at one place arrives at another."""
+    alone = not (edit.parts or edit.leaves or edit.values or edit.sent or edit.seeds)
+    if len(edit.uses) < 2 or not alone or not edit.words.startswith(OFTEN):
+        return False
+    nodes = sorted({index for index, _ in edit.uses})
+    return any(nodes[0] in search.scene.ancestors(search.record.target_of(use)) for use in edit.uses)
+
+
+def _sketches(search: Search, edit: Edit, factors: Sequence[float]) -> Array:
+    edits = [rescaled(edit, factor) for factor in factors]
+    return search.record.sketches(edits, search.functionals, search.rows)
+
+
+def rescaled(edit: Edit, factor: float) -> Edit:
+    """An edit by which something is missing, with another factor than 0."""
+    uses: dict[Use, Rule] = {use: with_factor(rule, factor) for use, rule in edit.uses.items()}
+    leaves = {i: replace(r, factor=factor) for i, r in edit.leaves.items() if isinstance(r, TimesLeaf)}
+    return replace(edit, uses=uses, leaves=dict[int, Rewrite](leaves), scaling=None)
 
 
 def of_each_step(search: Search) -> Iterator[Edit]:

@@ -14,12 +14,10 @@ from ..source_line import warn
 from ..tensors import Array
 from .attempts import UNFIT
 from .edit_context import Scene
-from .edited_rules import TimesLeaf
-from .edited_walks import Edit, Record, Rewrite, Rule, Use
+from .edited_walks import Edit, Record
 from .edits import candidates
-from .factors_by_step import of_each_step, of_hidden_targets, of_left_out
+from .factors_by_step import of_carries, of_each_step, of_hidden_targets, of_left_out, rescaled
 from .precision import FEWEST_DIGITS, at_least, precisions
-from .rules_as_text import with_factor
 
 Progress = Callable[[int, int], None]
 #: how far an edit may be off, of the given gradient, however it explodes
@@ -315,6 +313,8 @@ class Search:
                 multiples.append((off, tried))
         for _, tried in sorted(multiples, key=lambda each: each[0])[:MULTIPLES]:
             found += self.scene.attempts.value(tried.edit.words, partial(self.measured, tried, trust), [], UNFIT)
+        for tried, factor in self.scene.attempts.items(of_carries(self)) if not found and trust else ():
+            found += next(filter(None, map(self.verified, self._with_factors(tried, factor))), [])
         if not found and trust:
             for solved in (of_hidden_targets, of_left_out, of_each_step):
                 for edit in self.scene.attempts.items(solved(self)):
@@ -534,10 +534,3 @@ def _foretell(what: str, seconds: float) -> None:
         length = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
         words = f"diagnose: {what}; this will take about {length} of a processor"
         warn(f"{words}. Fewer steps or smaller layers show the same mistake sooner")
-
-
-def rescaled(edit: Edit, factor: float) -> Edit:
-    """An edit by which something is missing, with another factor than 0."""
-    uses: dict[Use, Rule] = {use: with_factor(rule, factor) for use, rule in edit.uses.items()}
-    leaves = {i: replace(r, factor=factor) for i, r in edit.leaves.items() if isinstance(r, TimesLeaf)}
-    return replace(edit, uses=uses, leaves=dict[int, Rewrite](leaves), scaling=None)
