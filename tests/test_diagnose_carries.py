@@ -61,3 +61,81 @@ def test_the_slope_of_what_is_sent_on_is_also_on_what_is_carried():
         dW, carried = dW + xs[t].T @ dc, 0.5 * dc
     words = "is multiplied with the derivative at tanh(c), of that step"
     assert words in str(tg.diagnose(loss, {"W": dW}, max_edits=1))
+
+
+def batch_of_four():
+    """A plain classifier of three rows and its right gradients; a penalty of Whh stands in the loss."""
+    rng, n, h_size = np.random.default_rng(3), 3, 4
+    shapes = {"Wxh": (2, h_size), "Whh": (h_size, h_size), "bh": (h_size,), "Why": (h_size, 2)}
+    p = {k: tg.tensor(rng.normal(0, 0.7, s), requires_grad=True, name=k) for k, s in shapes.items()}
+    h, loss = tg.zeros(n, h_size, dtype=np.float64), 0.1 * (p["Whh"] ** 2).sum()
+    for x in rng.normal(size=(T, n, 2)):
+        h = tg.tanh(x @ p["Wxh"] + h @ p["Whh"] + p["bh"])
+        loss = loss + tg.nn.functional.cross_entropy(h @ p["Why"], [0, 1, 1])
+    return loss, dict(zip(p, (g.numpy() for g in tg.grad(loss, list(p.values()))), strict=True))
+
+
+@pytest.mark.parametrize("leaf", ["Whh", "bh"])
+def test_where_only_one_leaf_is_given_what_changes_it_alone_comes_first(leaf):
+    loss, right = batch_of_four()
+    first, *others = tg.diagnose(loss, {leaf: 2 * right[leaf]}, max_edits=1).edits
+    assert leaf in first.words and "counted twice" in first.words
+    assert any(edit.words.startswith(f"The gradient of {leaf} is counted twice") for edit in others[:5])
+
+
+def test_the_batch_is_not_the_size_of_a_weight():
+    loss, right = batch_of_four()
+    found = str(tg.diagnose(loss, right | {"bh": 4 * right["bh"]}, max_edits=1))
+    assert "multiplied by 4" in found and "4, the size of the batch" not in found
+
+
+@pytest.mark.parametrize(
+    "round_to", [lambda g: np.round(g, 4), lambda g: np.array([float(f"{v:.4g}") for v in g.flat])]
+)
+def test_a_right_leaf_of_few_digits_beside_others_in_full_is_right(round_to):
+    loss, right = batch_of_four()
+    few = round_to(right["Whh"]).reshape(right["Whh"].shape)
+    assert tg.diagnose(loss, right | {"Whh": few})
+    assert not tg.diagnose(loss, right | {"Whh": 1.01 * few}, max_edits=1)
+
+
+def two_directions():
+    """A network in both directions, whose list of states is read twice, and a backward pass for it."""
+    rng, half = np.random.default_rng(5), 2
+    shapes = {"Wf": (3, half), "Uf": (half, half), "Wb": (3, half), "Ub": (half, half), "v": (2 * half,)}
+    p = {k: tg.tensor(rng.normal(size=s), requires_grad=True, name=k) for k, s in shapes.items()}
+    xs = rng.normal(size=(T, N, 3))
+    lists = {}
+    for d, order in (("f", range(T)), ("b", reversed(range(T)))):
+        h, lists[d] = tg.zeros(N, half, dtype=np.float64), [None] * T
+        for t in order:
+            h = lists[d][t] = tg.tanh(xs[t] @ p["W" + d] + h @ p["U" + d])
+    both = [tg.cat([a, b], 1) for a, b in zip(lists["f"], lists["b"], strict=True)]
+    weights = tg.stack([s @ p["v"] for s in both], 1).softmax(1)
+    loss = sum(weights[:, t : t + 1] * both[t] for t in range(T)).square().sum()
+    *dboth, dv = (g.numpy() for g in tg.grad(loss, [*both, p["v"]]))
+
+    def backward(place):
+        g = {"v": dv}
+        for d, order in (("f", range(T)), ("b", reversed(range(T)))):
+            order, U = list(order), p["U" + d].numpy()
+            hs = [h.numpy() for h in lists[d]]
+            g["W" + d], g["U" + d], carried = np.zeros((3, half)), np.zeros((half, half)), 0.0
+            for k in reversed(range(T)):
+                t = order[k]
+                sent = dboth[t][:, :half] if d == "f" else dboth[place(t)][:, half:]
+                da = (sent + carried) * (1 - hs[t] ** 2)
+                g["W" + d] += xs[t].T @ da
+                g["U" + d] += (hs[order[k - 1]] if k else np.zeros((N, half))).T @ da
+                carried = da @ U.T
+        return g
+
+    return loss, backward
+
+
+def test_what_a_list_of_all_steps_sends_is_turned_round_for_one_direction():
+    loss, backward = two_directions()
+    assert tg.diagnose(loss, backward(lambda t: t))
+    found = str(tg.diagnose(loss, backward(lambda t: T - 1 - t), max_edits=1))
+    assert "receives from outside of its recurrence arrives in reverse order" in found
+    assert "steps are counted as its loop goes, the last place first" in found

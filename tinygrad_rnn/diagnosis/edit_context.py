@@ -70,7 +70,11 @@ class Scene:
         """Factors that a gradient is often wrong by, such as the number of time steps, each with its description."""
         shapes = [n.shape for n in self.record.nodes if len(n.shape) >= 2]
         sizes = {n for shape in shapes for n in shape} - {0, 1}
-        computed = [n for n in self.record.nodes if n.op is not None and n.op.kind != "movement"]  # no transposed W
+        made_of: dict[int, set[int]] = {}
+        for n in self.record.nodes:
+            made_of[n.index] = set[int]().union(*(made_of[k] for k in n.sources)) if n.op else {n.index}
+        # no transposed W, no squares of it
+        computed = [n for n in self.record.nodes if n.op and n.op.kind != "movement" and len(made_of[n.index]) > 1]
         leading = {n.shape[0] for n in computed if len(n.shape) == 2} - {0, 1}
         named = dict[int, list[str]]()  # of one number, all that it may be: time first
         for number, words in (

@@ -38,6 +38,7 @@ from .local_derivatives import Cuts, Pulls, mended, unbroadcast, with_cuts
 from .repeated_operations import with_all_rows, with_ends, with_live_beginnings, with_steps_of_readers
 from .variables import with_variables
 
+BESIDE = "\nAnd: "  #: between the words of two mistakes
 Use = tuple[int, int]  #: a node, and which operand of it
 Rule = Callable[["Record", Node, int, Array], Array]  #: what an edited use sends, from its node's gradient
 Rewrite = Callable[[Mapping[int, Array]], Array]  #: a leaf's gradient as written down, from those of all leaves
@@ -104,7 +105,7 @@ class Edit:
         joined = [a | b for a, b in zip(mine, theirs, strict=True)]
         uses, values, leaves, parts, seeds, sent = joined
         return Edit(
-            f"{self.words}\nAnd: {other.words}", uses, values, leaves, parts, seeds, sent, self.cost + other.cost
+            f"{self.words}{BESIDE}{other.words}", uses, values, leaves, parts, seeds, sent, self.cost + other.cost
         )
 
     def _places(self) -> list[dict[Any, Any]]:

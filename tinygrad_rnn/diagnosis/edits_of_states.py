@@ -296,6 +296,9 @@ def _at_other_steps(scene: Scene) -> Iterator[Edit]:
                     groups[scene.place[use[0]][0]][t].append(use)
         for number, uses in groups.items():
             yield from _moved(scene, family, uses, scene.named(scene.all_families[number][-1]))
+        outside = dict(enumerate(_outside(scene, family))) if scene.is_state(family) and len(family) > 1 else {}
+        if len({scene.place[user][0] for some in outside.values() for user, _ in some}) > 1:
+            yield from _moved(scene, family, outside, "outside of its recurrence")
         for some in [[*groups], *([k for k in groups if k != left] for left in groups)] if held and groups else ():
             if len(some) > 1:
                 joined = {t: [use for k in some for use in groups[k].get(t, ())] for t in range(len(family))}
@@ -336,7 +339,7 @@ def _moved(scene: Scene, family: Family, uses: Mapping[int, list[Use]], source: 
         if all(n.shape == np.shape(whole) for n in family):
             seeds = {n.index: np.asarray(whole - g) for n, g in zip(family, arriving, strict=True)}
             text = f"At every step, what {name} receives from {source} is that of the {which} step"
-            yield Edit(f"{text}: an index stands still.", seeds=seeds, cost=1.2)
+            yield Edit(f"{text}: an index stands still.", seeds=seeds, cost=1.2 if np.size(whole) > 1 else 1.5)
 
 
 def _also_to_another(scene: Scene) -> Iterator[Edit]:

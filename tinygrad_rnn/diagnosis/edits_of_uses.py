@@ -106,7 +106,7 @@ def _wrong_rules(scene: Scene, family: Family, slot: int) -> Iterator[Wrong]:
     for axis, size in enumerate(shape if len(shape) > 1 and same else ()):
         for words, change in (("averaged", np.mean), ("summed", np.sum)) if size > 1 else ():
             text = f"is {words} over axis {axis}, and each place along it is given that"
-            yield text, _each(edited_rules.alike_along(change, axis)), False, 0.2
+            yield text, _each(edited_rules.alike_along(change, axis)), False, 0.2 if size > 2 else 0.4
         for other in range(axis):
             if shape[other] == size > 1 and (len(shape) > 2 or shape != target):
                 text = f"has axes {other} and {axis} exchanged, which are of the same size"

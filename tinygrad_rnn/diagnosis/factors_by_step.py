@@ -1,8 +1,8 @@
 """Factors that differ from step to step, and targets that a mask hides: they are solved for.
 
-A factor on what comes back to where it was sent from, as on a carry, changes the numbers by a polynomial in it. Its root is
-searched for on the sketches, between numbers that change sign, and then walked. The others are linear:
-where what a step sends is missing, the given numbers change by so much; they are a sum of such changes, each with its
+A factor on what comes back to where it was sent from, as on a carry, changes the numbers by a polynomial in it. Its
+root is searched for on the sketches, between numbers that change sign, and then walked. The others are linear: where
+what a step sends is missing, the given numbers change by so much; they are a sum of such changes, each with its
 own factor, if that is the mistake. The factors are found by least squares on the sketches, and then walked.
 """
 
@@ -34,7 +34,19 @@ MOST_CHOICES = 20_000
 #: numbers that a cut or a mask leaves out, at most; so many numbers more have to be wrong, for them to be told
 MOST_LEFT_OUT, FEWEST_TOO_MANY = 64, 4
 #: factors of a carry, between which the one that gives the numbers is searched for, at first; none that people write
-BETWEEN = (-10.137, -5.137, -3.137, -2.137, *np.arange(-1.6137, 2.5, 0.1), 2.7137, 3.2137, 3.7137, 4.5137, 6.137, 11.137)
+BETWEEN = (
+    -10.137,
+    -5.137,
+    -3.137,
+    -2.137,
+    *np.arange(-1.6137, 2.5, 0.1),
+    2.7137,
+    3.2137,
+    3.7137,
+    4.5137,
+    6.137,
+    11.137,
+)
 #: more exact factors: so many times; of all numbers that are wrong, so many change their sign around it
 CLOSER, MOSTLY = 12, 0.7
 #: where such a factor is looked for; as far from a number with few decimals, it is that

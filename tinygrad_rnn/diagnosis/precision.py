@@ -12,6 +12,8 @@ from ..tensors import Array
 
 #: printed with fewer significant digits than this, two mistakes could not be told apart
 FEWEST_DIGITS = 6
+#: so many different numbers of so many digits are not the true ones rounded by chance
+FEWEST_NUMBERS, FEWEST_IF_RIGHT = 3, 3
 #: with more, numbers are taken as given in full
 MOST_DIGITS = 12
 #: relative to all that was added up, by `Precision.single`: rounding of two right walks that add in different orders
@@ -40,14 +42,19 @@ class Precision:
         return norm(self.half) * 1.01 + NOISE_MARGIN * norm(noise) + ROUNDING[self.single] * scale
 
 
-def precisions(given: Mapping[int, Array]) -> dict[int, Precision]:
-    """The precision of every given gradient. One with few digits beside others with many is round, or all 0."""
+def precisions(given: Mapping[int, Array], true: Mapping[int, Array]) -> dict[int, Precision]:
+    """The precision of every given gradient.
+
+    One with few digits beside others with many is round, or all 0, unless it is the true one rounded so.
+    """
     found = {leaf: _of(g) for leaf, g in given.items()}
     printed = [p for leaf, p in found.items() if np.any(given[leaf])]
     finest = max((p.decimals for p in printed), default=np.inf)
     most = max((p.digits for p in printed), default=np.inf)
     for leaf, precision in found.items():
         few = precision.decimals < min(finest - 1, FEWEST_DIGITS) and precision.digits < min(most - 1, FEWEST_DIGITS)
+        if few and precision.digits >= FEWEST_IF_RIGHT and len(np.unique(given[leaf])) >= FEWEST_NUMBERS:
+            few = bool(np.any(np.abs(given[leaf] - true[leaf]) > 1.01 * precision.half))
         if few or not np.any(given[leaf]):
             precision = at_least(given[leaf], precision)
             found[leaf] = replace(precision, half=np.maximum(precision.half, 10.0**-finest / 2))

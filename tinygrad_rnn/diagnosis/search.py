@@ -14,7 +14,7 @@ from ..source_line import warn
 from ..tensors import Array
 from .attempts import UNFIT
 from .edit_context import Scene
-from .edited_walks import Edit, Record
+from .edited_walks import BESIDE, Edit, Record
 from .edits import candidates
 from .factors_by_step import of_carries, of_each_step, of_hidden_targets, of_left_out, rescaled
 from .precision import FEWEST_DIGITS, at_least, precisions
@@ -44,6 +44,8 @@ PARTLY, LIKELY = 120, 30_000
 LONG = 5.0
 #: with fewer wrong numbers than this, a factor could be read off anything
 FEWEST = 3
+#: how much less likely an edit is that also changes leaves of which nothing is given
+BEYOND = 0.15
 #: a change that is as large as the wrong leaves need is this much of it in a right leaf at least, unless by chance
 UNLIKELY = 1e-3
 
@@ -62,7 +64,7 @@ class Search:
 
     def __init__(self, record: Record, given: Mapping[int, Array], progress: Progress | None) -> None:
         self.record, self.given, self.progress = record, given, progress
-        self.precisions = precisions(given)
+        self.precisions = precisions(given, {leaf: record.gradient(leaf) for leaf in given})
         self.limits, self.limits_of_edits = self._limits()
         self.wanted = {leaf: np.asarray(g, np.float64) - record.gradient(leaf) for leaf, g in given.items()}
         self.tried: list[Tried] = []
@@ -337,10 +339,13 @@ class Search:
         return []
 
     def ranked(self, found: Sequence[Tried]) -> list[Tried]:
-        """``found`` without repeated words, most likely first."""
+        """``found`` without repeated words, most likely first; of two mistakes with the same words, these once."""
         best: dict[str, Tried] = {}
-        for tried in sorted(found, key=lambda tried: tried.edit.cost):
-            tried.edit.words = self.scene.told(tried.edit)
+        for tried in sorted(
+            found, key=lambda tried: tried.edit.cost + BEYOND * bool((tried.walked or {}).keys() - self.given)
+        ):
+            sentences = self.scene.told(tried.edit).split(BESIDE)
+            tried.edit.words = BESIDE.join(dict.fromkeys(sentences))
             best.setdefault(tried.edit.words, tried)
         return list(best.values())
 

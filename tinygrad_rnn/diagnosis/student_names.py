@@ -214,8 +214,9 @@ class Names:
         for mark in dict.fromkeys(map(_cell, re.findall(rf"(?<!x)(?:{MARKS.pattern})", words))):
             others = {name for other, names in weights.items() if other != mark for name in names}
             if own := [name for name in weights[mark] if name not in others]:
-                told.append(f"{mark} is the cell with {' and '.join(own[:2])}")
-        return f"{', '.join(told)}." if told else ""
+                turned = ", whose steps are counted as its loop goes, the last place first" if "←" in mark else ""
+                told.append(f"{mark} is the cell with {' and '.join(own[:2])}{turned}")
+        return f"{'; '.join(told)}." if told else ""
 
     # Equations -------------------------------------------------------------------------------------------
 
