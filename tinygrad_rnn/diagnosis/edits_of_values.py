@@ -15,7 +15,7 @@ from .edit_context import Family, Scene, in_brackets, is_nonlinear
 from .edited_rules import Instead, Late, OneReplaced, Slope, Times, Valued, blocks_transposed
 from .edited_walks import Edit, Rule, Use
 from .remade_values import hardened, remade
-from .stand_ins import ITSELF, LIKELY, Variant
+from .stand_ins import ITSELF, LIKELY
 
 
 def of_values(scene: Scene) -> Iterator[Edit]:
@@ -162,7 +162,7 @@ def _a_factor_too_many(scene: Scene, family: Family, slot: int) -> Iterator[Edit
             )
 
 
-def _slopes_beside(scene: Scene, family: Family) -> Iterator[Variant]:
+def _slopes_beside(scene: Scene, family: Family) -> Iterator[tuple[str, list[Array], float]]:
     """The derivatives of nonlinearities of the same steps, and of the shape of ``family``."""
     for gate in scene.families:
         if is_nonlinear(gate[0]) and gate[0].shape == family[0].shape and (places := scene.beside(gate, family)):
