@@ -167,9 +167,10 @@ def test_a_rule_that_raises_is_named_by_the_check(rule, primitive):
     assert report.verdict == "failed" and "the rule of of_a_test_0" in report.broken and "Error" in report.broken
 
 
-def test_a_rule_of_too_few_arguments_is_refused_at_once():
-    with pytest.raises(tg.ArgumentError, match=r"takes g, y, and each operand, but one takes \(g, y\)"):
-        tg.Primitive("of_a_test", "t", lambda x: x, np.sin, vjp=(lambda g, y: g,))
+@pytest.mark.parametrize("rule, names", [(lambda: 0, ""), (lambda g: g, "g"), (lambda g, y: g, "g, y")])
+def test_a_rule_of_too_few_arguments_is_refused_at_once(rule, names):
+    with pytest.raises(tg.ArgumentError, match=rf"takes g, y, and each operand, but one takes \({names}\)"):
+        tg.Primitive("of_a_test", "t", lambda x: x, np.sin, vjp=(rule,))
     assert "of_a_test" not in tg.TABLE
 
 

@@ -47,6 +47,8 @@ SAME: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "index_select": (lambda x: x.index_select(1, [2, 0, 2]), lambda x: x[:, [2, 0, 2]]),
     "roll": (lambda x: x.roll(1), lambda x: np.roll(x, 1)),
     "roll two": (lambda x: tg.roll(x, (-1, 4), (0, -1)), lambda x: np.roll(x, (-1, 4), (0, -1))),
+    "roll an axis": (lambda x: x.roll(1, axis=1), lambda x: np.roll(x, 1, 1)),
+    "flip dims": (lambda x: x.flip(dims=[0, 1]), lambda x: np.flip(x, (0, 1))),
     "pad the last": (
         lambda x: F.pad(x, (1, -1), value=2.0),
         lambda x: np.pad(x[:, :2], [(0, 0), (1, 0)], constant_values=2),

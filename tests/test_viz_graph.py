@@ -562,7 +562,7 @@ def on_nights(loop, detail):
 
 
 #: Two thousand at night, of up to a dozen steps; by day small ones, each a tenth of a second.
-@examples(20, 500)
+@examples(50, 2000)
 @given(
     loops(least_steps=1, most_steps=12 if NIGHTLY else 2, wider=True), st.sampled_from(viz.graph.detail_levels.DETAILS)
 )

@@ -341,29 +341,34 @@ class Composed(Operators):
         return self[(*[slice(None)] * chosen, index.reshape(-1))]
 
     def roll(
-        self, shifts: int | tuple[int, ...] | list[int], dims: int | tuple[int, ...] | list[int] | None = None
+        self,
+        shifts: int | tuple[int, ...] | list[int],
+        dims: Axis | list[int] = None,
+        *,
+        axis: Axis | list[int] = None,
+        dim: Axis | list[int] = None,
     ) -> Tensor:
-        """Moved on by ``shifts`` along ``dims``, what leaves at the end comes back at the start.
+        """Moved on by ``shifts`` along ``dims``, or ``axis``, what leaves at the end comes back at the start.
 
-        Without ``dims`` this is done with all elements in one row. Raises `ShapeError` unless there are as many shifts
+        Without them this is done with all elements in one row. Raises `ShapeError` unless there are as many shifts
         as dimensions.
 
         >>> import tinygrad_rnn as tg
         >>> tg.tensor([1, 2, 3]).roll(1).tolist(), tg.tensor([[1, 2], [3, 4]]).roll((1, 1), (0, 1)).tolist()
         ([3, 1, 2], [[4, 3], [2, 1]])
         """
-        if dims is None:
+        chosen = either_axis(either_axis(dims, axis), dim)
+        if chosen is None:
             return self.reshape(-1).roll(shifts, 0).reshape(self.shape)
         steps = shifts if isinstance(shifts, (tuple, list)) else (shifts,)
-        axes = [
-            axis for dim in (dims if isinstance(dims, (tuple, list)) else (dims,)) for axis in self._axes("roll", dim)
-        ]
+        named = chosen if isinstance(chosen, tuple) else (chosen,)
+        axes = [each for one in named for each in self._axes("roll", one)]
         if len(steps) != len(axes):
             raise ShapeError(f"roll: {len(steps)} shifts for {len(axes)} dimensions")
         rolled = self._coerced(self)
-        for step, axis in zip(steps, axes):
-            order = np.roll(np.arange(self.shape[axis]), integer(step, "roll: a shift"))
-            rolled = rolled[(*[slice(None)] * axis, order)]
+        for step, each in zip(steps, axes):
+            order = np.roll(np.arange(self.shape[each]), integer(step, "roll: a shift"))
+            rolled = rolled[(*[slice(None)] * each, order)]
         return rolled
 
     def _inside(self, name: str, index: Tensor, axis: int) -> None:

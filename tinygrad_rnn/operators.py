@@ -554,14 +554,14 @@ class Operators(Recorded):
             raise ShapeError(f"squeeze: axis {axis} of shape {self.shape} is not of size 1")
         return self.reshape(tuple(n for i, n in enumerate(self.shape) if i not in axes))
 
-    def flip(self, axis: Axis = None, *, dim: Axis = None) -> Tensor:
-        """Order reversed along ``axis`` (an int, a tuple, or None for all).
+    def flip(self, axis: Axis = None, *, dim: Axis = None, dims: Axis | list[int] = None) -> Tensor:
+        """Order reversed along ``axis``, ``dim`` or ``dims`` (an int, a tuple, or None for all).
 
         >>> import tinygrad_rnn as tg
         >>> tg.tensor([[1, 2], [3, 4]]).flip(1).tolist()
         [[2, 1], [4, 3]]
         """
-        axes = self._axes("flip", either_axis(axis, dim))
+        axes = self._axes("flip", either_axis(either_axis(axis, dim), dims))
         return self[tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(self.ndim))]
 
     def split(

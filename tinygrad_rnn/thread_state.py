@@ -114,7 +114,7 @@ class Recorder(Protocol):
     def derived(
         self, outputs: Sequence[Tensor], seeds: Sequence[Tensor], inputs: Sequence[Tensor] | None
     ) -> list[tuple[Tensor, Tensor]] | None:
-        """Tensors and their gradients, where a walk of the graph is not to find them."""
+        """Tensors and their gradients, if it differentiates by itself; None: the graph is walked as usual."""
 
     def scalars(self, schedule: Any, dtype: np.dtype[Any]) -> tuple[Tensor, ...]:
         """Numbers that ``schedule()`` gives for each call; ``schedule.count()`` is called after it."""

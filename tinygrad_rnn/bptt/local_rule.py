@@ -165,7 +165,7 @@ def check(trace: Trace, k: int, limit: int = CHECK_LIMIT) -> list[Check]:
 
         with np.errstate(all="ignore"):
             numerical, method = slopes(moved, operands[sent.slot], step.gradient.astype(np.float64), positions)
-        # rounding: of the result's elements, and (1 - y^2 of a saturated tanh) of what cancels in the rule
+        # allowed for rounding: of the result, and of differences in the rule, such as 1 - y^2 where tanh is saturated
         unit = max(np.finfo(node.dtype).eps, np.finfo(analytic.dtype).eps)
         with np.errstate(all="ignore"):
             largest = float(np.max(np.abs(numerical), initial=0.0))

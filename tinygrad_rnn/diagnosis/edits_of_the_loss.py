@@ -10,7 +10,7 @@ from .edited_rules import Valued
 from .edited_walks import Edit, Rule, Use
 from .edits_of_saved_values import descendants
 
-#: of more operations between a value and the loss, it is no part of the loss alone
+#: a value with more operations than this between it and the loss is not taken for a part of the loss
 MOST = 60
 
 

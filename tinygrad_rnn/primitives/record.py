@@ -304,11 +304,12 @@ def load_kernel(name: str) -> Callable[..., Any]:
 def _values_used(rule: Callable[..., Any], count: int | None) -> tuple[bool, tuple[int, ...] | None]:
     """Read from the signature of one of ``count`` rules (None: of all) whether it uses the result, which operands."""
     parameters = [p for p in inspect.signature(rule).parameters.values() if p.kind != p.KEYWORD_ONLY]
-    y, *operands = parameters[2:] if count is None else parameters[1:]
-    if not operands:
+    values = parameters[2:] if count is None else parameters[1:]
+    if len(values) < 2:
         wants = "slot, g, y, *operands" if count is None else "g, y, and each operand"
         names = ", ".join(p.name for p in parameters)
         raise ArgumentError(f"a rule takes {wants}, but one takes ({names}) only; name what it does not use _x")
+    y, *operands = values
     always = sum(p.default is p.empty for p in operands)  # the others may be missing
     variadic = operands[-1].kind == inspect.Parameter.VAR_POSITIONAL
     if not (count is None or variadic or always <= count <= len(operands)):

@@ -149,7 +149,7 @@ def _other_stem(graph: tg.Graph, node: tg.Node, known: Known) -> tuple[str, tupl
 
 
 def _identifier(text: str) -> str:
-    """The text as Python has names, in whatever alphabet; with dots one of an attribute."""
+    """The text as a name that Python accepts, in any alphabet; one with dots stays a path, such as ``cell.weight``."""
     plain = re.sub(r"(?<=\w)\.(?=\d+(\.|$))", "_", unicodedata.normalize("NFKC", text[:NAME_LIMIT]))  # of a list
     parts = ["".join(c if f"_{c}".isidentifier() else "_" for c in part) for part in plain.split(".")]
     if not all(parts) or any(map(_is_called, parts[:1] if len(parts) > 1 else ())):
