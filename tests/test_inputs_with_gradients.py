@@ -140,3 +140,10 @@ def test_a_graph_still_names_all_leaves_that_have_a_gradient():
     tg.manual_seed(0)
     (loop,) = find(tg.Graph(sequence()))
     assert len(loop.graph.parameters) == 3 and len(loop.weights) == 2
+
+
+def test_of_one_step_that_reads_data_a_state_that_is_learned_is_no_input():
+    w, u, h = (tg.randn(*size, requires_grad=True) for size in [(3, 3), (3, 3), (1, 3)])
+    for begun, called in ((tg.ones(1, 3), None), (tg.zeros(1, 3), "x")):
+        graph = with_inputs_named(tg.Graph(tg.tanh(begun @ w + h @ u).sum()))
+        assert graph.nodes[graph.by_serial()[h.serial]].role == called

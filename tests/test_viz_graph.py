@@ -969,6 +969,32 @@ def test_what_the_gradient_in_a_loss_is_made_of_stands_in_the_steps_that_it_come
     assert states == dict.fromkeys(range(6), 2)  # the square of the gradient is none
 
 
+def test_terms_of_a_second_total_are_losses_too_and_the_totals_are_no_cells():
+    cell, head, h, total, penalty = tg.nn.GRUCell(3, 3), tg.nn.Linear(3, 3), tg.zeros(1, 3), 0.0, 0.0
+    for t in range(3):
+        h = cell(tg.randn(1, 3), h)
+        total = total + tg.nn.functional.cross_entropy(head(h), [t])
+        penalty = penalty + h.square().mean()
+    picture = viz.render(total + 0.1 * penalty)
+    assert Counter(title_lines(picture, "loss")) == Counter(["L", *["L₁", "L₂", "L₃"] * 2])
+    assert len(groups(picture, "cell")) == 3 and faults(picture.dot) == []
+
+
+def test_a_memory_that_a_sum_is_made_for_begins_no_total():
+    """An addition stands before the loop, and another one ends its step."""
+    cell, head = tg.nn.GRUCell(6, 3), tg.nn.Linear(6, 3)
+    key, write = (tg.randn(3, 3, requires_grad=True) for _ in range(2))
+    memory, h, read, loss = tg.zeros(4, 3) + 0.1, tg.zeros(1, 3), tg.zeros(1, 3), 0.0
+    for t in range(3):
+        h = cell(tg.concat([tg.randn(1, 3), read], 1), h)
+        share = ((h @ key) @ memory.T).softmax(1)
+        read, memory = share @ memory, memory + share.T @ tg.tanh(h @ write)
+        loss = loss + tg.nn.functional.cross_entropy(head(tg.concat([h, read], 1)), [t])
+    picture = viz.render(loss)
+    assert sorted(title_lines(picture, "loss")) == ["L", "L₁", "L₂", "L₃"]
+    assert len(groups(picture, "cell")) == 6 and faults(picture.dot) == []
+
+
 def test_an_output_that_is_called_a_state_has_a_box_beside_the_cell():
     """A simple recurrent unit: what is carried is c; h, which is made of it, only reads."""
     rng = np.random.default_rng(0)

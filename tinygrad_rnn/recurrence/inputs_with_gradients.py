@@ -59,10 +59,11 @@ def _multiplied_by_weights(graph: Graph, asked: set[int]) -> set[int]:
             if (weight := node.sources[place]) in asked:
                 for way, origin, element in _origins(graph, node.sources[1 - place]):
                     uses[way, weight, place].append((origin, element, alone))
+    given = any(_is_given(graph.nodes[i]) for read in uses.values() for i, *_ in read)
     for (_, weight, _), read in sorted(uses.items(), key=lambda item: -item[0][2]):  # first what stands at the left
         leaves = {origin for origin, *_ in read}
         if weight not in found and leaves & asked and all(graph.nodes[i].op is None for i in leaves):
-            found |= {i for i in leaves & asked if _is_input(i, read)}
+            found |= {i for i in leaves & asked if _is_input(i, read, given)}
     return found
 
 
@@ -76,14 +77,22 @@ def _weights_places(graph: Graph, node: Node) -> Iterator[tuple[int, bool]]:
         yield 0, True
 
 
-def _is_input(leaf: int, read: Sequence[tuple[int, str, bool]]) -> bool:
-    """Whether it is what a weight has ``read``: an element each time, or one of several leaves, or one sample."""
+def _is_given(node: Node) -> bool:
+    """Whether it is data that asks for no gradient, and no state that begins with zeros."""
+    return node.op is None and not node.is_parameter and node.value is not None and bool(np.any(node.value))
+
+
+def _is_input(leaf: int, read: Sequence[tuple[int, str, bool]], given: bool) -> bool:
+    """Whether it is what a weight has ``read``: an element each time, or one of several leaves, or one sample.
+
+    One sample beside data that is ``given`` is a first state that is learned.
+    """
     elements = [element for origin, element, _ in read if origin == leaf]
     in_turn = [element for k, element in enumerate(elements) if not k or element != elements[k - 1]]
     if len(in_turn) > 1:
         return len(set(in_turn)) == len(in_turn)
     several = len(elements) == 1 and len({origin for origin, *_ in read}) > 1
-    return several or all(alone for origin, _, alone in read if origin == leaf)
+    return several or (not given and all(alone for origin, _, alone in read if origin == leaf))
 
 
 def _origins(graph: Graph, index: int) -> Iterator[tuple[tuple[tuple[str, int], ...], int, str]]:

@@ -99,7 +99,8 @@ class _Text:
             attrs = tuple((key, _shape_of_index(value)) for key, value in sorted(node.attrs.items()))
             # what is collected grows from step to step
             collects = len(node.operands) > 2 and node.op.kind == "movement"
-            key = (node.op.name, attrs, collects or len(node.operands), node.scope.path)
+            is_number = node.shape == ()  # a total's sum is no twin of a first state's
+            key = (node.op.name, attrs, collects or len(node.operands), node.scope.path, is_number)
             self.word[k] = words.setdefault((*key, node.role), len(words))
             self.nameless[k] = words.setdefault((*key, None), len(words))
             for slot, x in enumerate(node.operands[:SLOTS] if not collects else ()):

@@ -180,8 +180,9 @@ def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]
             for each in _parted_in_time(graph, feeds, judged) or [judged]:
                 if not each.role and each.op is not None:
                     result[each.index] = "logits"
-    if "loss" not in result:
-        for term in step_losses(graph):
+    summed = after_losses(feeds, result)
+    for term in step_losses(graph):  # also those of a second total
+        if summed.isdisjoint(users[term]):
             result[term] = "loss"
     if "x" not in result:
         for node in graph.nodes:
