@@ -33,9 +33,9 @@ KIND = re.compile(r"\|[^/⟧]*")
 FAR = 6
 #: at more places than this, an edit is not made at all of them
 MOST = 12
-#: edits that cost more are not
+#: edits that cost more than this are not made at all places that are alike
 DEAREST = 1.46
-#: nor those at single steps in the middle, or from or up to one
+#: nor are edits at single steps in the middle, or from a step or up to one
 SOME_STEPS = re.compile(r"At one step only|At every step but step|(Up to|From) step|Every \d+ steps")
 Place = tuple[str, int]  #: a family by its number, or a leaf by its index
 

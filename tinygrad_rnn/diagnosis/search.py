@@ -27,7 +27,8 @@ FAR = 1e-4
 SKETCHED = 24
 #: how far a sketch may be off what it should be, beyond what the digits allow: the walk decides
 SLACK = 1e-10
-#: of all that is added up: more than this is not lost by walking differences, and an exact walk does not mend it
+#: relative to all that is added up: walking differences loses less than this to cancellation, so that an edit which is
+#: off by more is not looked at with an exact walk
 CANCELLED = 1e-9
 #: edits that are walked at once
 TOGETHER = 256
@@ -46,7 +47,7 @@ LONG = 5.0
 FEWEST = 3
 #: how much less likely an edit is that also changes leaves of which nothing is given
 BEYOND = 0.15
-#: a change that is as large as the wrong leaves need is this much of it in a right leaf at least, unless by chance
+#: an edit as large as the wrong leaves need would change a right leaf by at least this part of it; less is chance
 UNLIKELY = 1e-3
 
 
@@ -162,9 +163,9 @@ class Search:
         return True
 
     def _reach(self, edit: Edit) -> tuple[bool, bool]:
-        """Whether what is sent from where an edit is can give all the numbers, and whether it can beside another edit.
+        """Whether an edit at its place can explain all the wrong numbers, and whether it can as one of a pair.
 
-        It cannot if it does not arrive at what is wrong, or is bound to arrive, too, at a leaf that is right.
+        It cannot if nothing sent from there arrives at a wrong leaf, or if it would change a leaf that is right.
         """
         moved_on = [(self.record.target_of(use), to) for use, to in edit.sent.items() if to is not None]
         if any(self.record.nodes[one].shape != self.record.nodes[to].shape for one, to in moved_on):
