@@ -167,7 +167,7 @@ def slice_text(part: slice) -> str:
 
 
 def index_text(index: Iterable[object]) -> str:
-    """What stands in the brackets of an index; of an array of places only that it is one.
+    """The text in the brackets of an index; of an array of places only that it is one.
 
     >>> index_text((slice(None), slice(3, 6), ..., 0))
     ':, 3:6, …, 0'

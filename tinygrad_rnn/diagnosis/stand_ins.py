@@ -77,7 +77,7 @@ class StandIns:
         }
 
     def _of_all_steps(self) -> Iterator[Series]:
-        """What is computed of all steps at once, as a residual sum is, step by step."""
+        """Values that are computed of all steps at once, as a residual sum is, step by step."""
         for node in self.record.nodes if self.scene.loops else ():
             if node.op is None or not node.op.elementwise or node.scope.step is not None:
                 continue
