@@ -54,6 +54,12 @@ def test_a_viz_that_is_not_ours_is_called_what_it_is_where_it_is_imported(folder
     assert f"script.py:2: UserWarning: `import viz` gives {folder / 'viz.py'} here" in done.stderr
 
 
+def test_where_no_viz_is_found_none_is_said_to_be_another(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text("import sys, tinygrad_rnn\nsys.path[:] = []\nimport viz\n", encoding="utf-8")
+    done = run(tmp_path, "script.py")
+    assert "No module named 'viz'" in done.stderr and "gives" not in done.stderr
+
+
 def test_a_module_under_its_former_name_is_told_at_the_users_line(tmp_path: Path) -> None:
     former = "backward", "language", "check.kinks", "check.recorded", "check.rounding_noise", "viz.derivation"
     lines = [f"import tinygrad_rnn.{name}" for name in former]

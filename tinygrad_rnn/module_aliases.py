@@ -95,7 +95,8 @@ class _Watch(MetaPathFinder):
     def find_spec(self, name: str, _path: Sequence[str] | None = None, _target: Any = None) -> ModuleSpec | None:
         if name == SHORT:
             spec = PathFinder.find_spec(SHORT)
-            _warn_if_not_ours(spec.origin if spec else None)
+            if spec is not None:
+                _warn_if_not_ours(spec.origin)
         return None
 
 
